@@ -1,0 +1,143 @@
+"""Trading calendars: sessions, their opens and closes. All instants are tz-aware UTC, all sessions are dates.
+
+Exchanges come from ``exchange_calendars`` (holidays, half days, unscheduled closes). Markets that never
+close ("24/7") use calendar days in UTC, from midnight to midnight.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from datetime import date, datetime, time, timedelta, timezone
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+UTC = timezone.utc
+FIRST_SESSION = date(1998, 1, 2)
+LAST_SESSION = date(2035, 12, 31)
+ALWAYS_OPEN = "24/7"
+
+
+class TradingCalendar:
+    """The sessions of one market, oldest first, with their opens and closes."""
+
+    def __init__(self, name: str, time_zone: str, opens: list[datetime], closes: list[datetime], days: list[date]):
+        self.name = name
+        self.time_zone = ZoneInfo(time_zone)
+        self._days = days
+        self._opens = opens
+        self._closes = closes
+        self._index = {day: i for i, day in enumerate(days)}
+
+    @property
+    def is_always_open(self) -> bool:
+        """Whether the market never closes."""
+        return self.name == ALWAYS_OPEN
+
+    def is_session(self, day: date) -> bool:
+        """Whether the market trades on ``day``."""
+        return day in self._index
+
+    def sessions(self, first: date, last: date) -> list[date]:
+        """Sessions from ``first`` to ``last``, both included."""
+        return self._days[bisect_left(self._days, first) : bisect_right(self._days, last)]
+
+    def open_of(self, session: date) -> datetime:
+        """The instant the session opens."""
+        return self._opens[self._position(session)]
+
+    def close_of(self, session: date) -> datetime:
+        """The instant the session closes; half days close early."""
+        return self._closes[self._position(session)]
+
+    def offset(self, session: date, count: int) -> date:
+        """The session ``count`` sessions after (before, when negative) ``session``."""
+        position = self._position(session) + count
+        if not 0 <= position < len(self._days):
+            msg = f"{self.name} ({self._days[0]} to {self._days[-1]}) has no session {count} away from {session}"
+            raise ValueError(msg)
+        return self._days[position]
+
+    def distance(self, earlier: date, later: date) -> int:
+        """How many sessions ``later`` comes after ``earlier``."""
+        return self._position(later) - self._position(earlier)
+
+    def session_at(self, moment: datetime) -> date | None:
+        """The session that is open at ``moment`` (open ≤ moment < close), or None when the market is closed."""
+        position = bisect_right(self._opens, moment) - 1
+        if position >= 0 and moment < self._closes[position]:
+            return self._days[position]
+        return None
+
+    def is_open(self, moment: datetime) -> bool:
+        """Whether the market is open at ``moment``."""
+        return self.session_at(moment) is not None
+
+    def latest_session(self, moment: datetime) -> date:
+        """The newest session that has opened by ``moment``."""
+        position = bisect_right(self._opens, moment) - 1
+        if position < 0:
+            msg = f"{self.name} has no session before {moment.isoformat()}"
+            raise ValueError(msg)
+        return self._days[position]
+
+    def last_completed_session(self, moment: datetime) -> date:
+        """The newest session that has closed by ``moment``."""
+        position = bisect_right(self._closes, moment) - 1
+        if position < 0:
+            msg = f"{self.name} has no completed session before {moment.isoformat()}"
+            raise ValueError(msg)
+        return self._days[position]
+
+    def session_minutes(self, session: date) -> int:
+        """Length of the session in minutes: 390 on a usual XNYS day, 210 on a half day."""
+        return int((self.close_of(session) - self.open_of(session)).total_seconds() // 60)
+
+    def tick_of(self, moment: datetime, cadence: timedelta) -> datetime:
+        """The newest instant ``open + k × cadence`` that is not after ``moment``.
+
+        The market must be open at ``moment``. Two moments in one tick get the same answer, which is what
+        makes a decision at a tick repeatable.
+        """
+        session = self.session_at(moment)
+        if session is None:
+            msg = f"{self.name} is closed at {moment.isoformat()}: there is no tick"
+            raise ValueError(msg)
+        start = self.open_of(session)
+        return start + ((moment - start) // cadence) * cadence
+
+    def _position(self, session: date) -> int:
+        try:
+            return self._index[session]
+        except KeyError:
+            msg = f"{session} is not a session of {self.name}"
+            raise ValueError(msg) from None
+
+
+@lru_cache(maxsize=8)
+def get_calendar(name: str) -> TradingCalendar:
+    """Return the calendar ``name``: an ``exchange_calendars`` code such as XNYS, or "24/7".
+
+    Raises:
+        ValueError: no such calendar.
+    """
+    if name == ALWAYS_OPEN:
+        days = [FIRST_SESSION + timedelta(days=i) for i in range((LAST_SESSION - FIRST_SESSION).days + 1)]
+        opens = [datetime.combine(day, time(), UTC) for day in days]
+        return TradingCalendar(name, "UTC", opens, [*opens[1:], opens[-1] + timedelta(days=1)], days)
+
+    import exchange_calendars as xcals
+    from exchange_calendars.errors import InvalidCalendarName
+
+    try:
+        calendar = xcals.get_calendar(name, start=FIRST_SESSION.isoformat(), end=LAST_SESSION.isoformat())
+    except InvalidCalendarName:
+        msg = f"unknown calendar {name!r}: use an exchange_calendars code such as XNYS, or {ALWAYS_OPEN}"
+        raise ValueError(msg) from None
+    schedule = calendar.schedule
+    return TradingCalendar(
+        name,
+        str(calendar.tz),
+        list(schedule["open"].dt.to_pydatetime()),
+        list(schedule["close"].dt.to_pydatetime()),
+        [stamp.date() for stamp in schedule.index.to_pydatetime()],
+    )

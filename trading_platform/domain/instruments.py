@@ -1,0 +1,49 @@
+"""What can be traded: value types for instruments. No prices, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+SecurityType = Literal["STK", "CRYPTO", "CASH"]
+"""TWS security types in use: stocks and ETFs, crypto-currencies, foreign exchange."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """How to ask the broker for one instrument.
+
+    ``calendar`` is an ``exchange_calendars`` name ("XNYS") or "24/7". ``lot_size`` is the smallest
+    quantity step of an order.
+    """
+
+    symbol: str
+    security_type: SecurityType = "STK"
+    exchange: str = "SMART"
+    primary_exchange: str = ""
+    currency: str = "USD"
+    calendar: str = "XNYS"
+    lot_size: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True)
+class InstrumentDetails:
+    """What the broker knows of one instrument.
+
+    ``min_tick`` is in the instrument's currency. ``data_origin`` says where its prices come from:
+    "broker" at IBKR; at the paper gateway a sentence such as "real daily bars 2000-03-01..2013-03-01,
+    shifted by 3437 sessions" or "synthetic path, seed 7".
+    """
+
+    instrument: Instrument
+    con_id: int
+    local_symbol: str
+    trading_class: str
+    long_name: str
+    min_tick: Decimal
+    lot_size: Decimal
+    time_zone: str
+    industry: str
+    category: str
+    data_origin: str

@@ -1,0 +1,106 @@
+"""What a strategy spec file may say. Pure: the files are read by ``trading_platform.strategy_specs``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from trading_platform.domain.orders.model import OrderType, TimeInForce
+
+BarSize = Literal["1 min", "5 mins", "15 mins", "1 hour", "1 day"]
+BAR_MINUTES: dict[BarSize, int] = {"1 min": 1, "5 mins": 5, "15 mins": 15, "1 hour": 60, "1 day": 1440}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SizingSpec(_Strict):
+    """How a target weight becomes a quantity: ``equity_fraction`` of the account's equity is the strategy's capital."""
+
+    method: Literal["percent_of_equity", "fixed_notional", "fixed_quantity"] = "percent_of_equity"
+    equity_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
+    notional_usd: Decimal | None = Field(None, gt=0)
+    quantity: Decimal | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _has_what_its_method_needs(self) -> SizingSpec:
+        if self.method == "fixed_notional" and self.notional_usd is None:
+            msg = "sizing method fixed_notional needs notional_usd"
+            raise ValueError(msg)
+        if self.method == "fixed_quantity" and self.quantity is None:
+            msg = "sizing method fixed_quantity needs quantity"
+            raise ValueError(msg)
+        return self
+
+
+class LimitsSpec(_Strict):
+    """Risk limits of one strategy. All in USD except where said."""
+
+    max_order_notional_usd: Decimal = Field(Decimal(50_000), gt=0)
+    max_position_notional_usd: Decimal = Field(Decimal(100_000), gt=0)
+    max_gross_exposure_usd: Decimal = Field(Decimal(500_000), gt=0)
+    max_price_age_seconds: int = Field(120, gt=0)
+    max_signal_age_seconds: int = Field(900, gt=0)
+    is_short_allowed: bool = False
+
+
+class OrderSpec(_Strict):
+    """The kind of order a strategy sends. A limit is placed ``limit_offset_bps`` beyond the touch."""
+
+    order_type: OrderType = "MKT"
+    time_in_force: TimeInForce = "DAY"
+    limit_offset_bps: Decimal = Field(Decimal(5), ge=0)
+    min_trade_notional_usd: Decimal = Field(Decimal(100), ge=0)
+
+
+class StrategySpec(_Strict):
+    """One agent: a strategy class with its universe, bars, cadence and limits.
+
+    ``strategy`` is the module name below ``trading_platform.domain.signals.strategies``.
+    ``cadence_minutes`` is how often it decides; with daily bars it decides once per session and the
+    field must be absent.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,19}$")
+    strategy: str
+    description: str
+    universe: tuple[str, ...] = Field(min_length=1)
+    calendar: str = "XNYS"
+    bar_size: BarSize
+    cadence_minutes: int | None = Field(None, gt=0, le=1440)
+    parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    sizing: SizingSpec = SizingSpec()
+    limits: LimitsSpec = LimitsSpec()
+    order: OrderSpec = OrderSpec()
+    owner: str = "team:trading"
+
+    @field_validator("universe")
+    @classmethod
+    def _no_doubles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            msg = f"universe names a symbol twice: {', '.join(value)}"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _cadence_fits_bars(self) -> StrategySpec:
+        if self.is_daily and self.cadence_minutes is not None:
+            msg = "a strategy on daily bars decides once per session: leave cadence_minutes out"
+            raise ValueError(msg)
+        if not self.is_daily and self.cadence_minutes is None:
+            msg = "an intraday strategy needs cadence_minutes"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether the strategy decides once per session on daily bars."""
+        return self.bar_size == "1 day"
+
+    @property
+    def feed(self) -> str:
+        """Name of the bars it reads: daily strategies share ``daily``, each intraday one has its own."""
+        return "daily" if self.is_daily else self.name

@@ -1,0 +1,198 @@
+"""The paper gateway's values: contracts, order tickets, orders, executions, and what changes are announced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from trading_platform.domain.instruments import SecurityType
+
+Action = Literal["BUY", "SELL"]
+
+LIVE_STATUSES = ("PendingSubmit", "PreSubmitted", "Submitted", "PendingCancel")
+DONE_STATUSES = ("Filled", "Cancelled", "Inactive")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One tradable contract of the paper market, in TWS's terms."""
+
+    con_id: int
+    symbol: str
+    security_type: SecurityType
+    exchange: str
+    primary_exchange: str
+    currency: str
+    local_symbol: str
+    trading_class: str
+    long_name: str
+    min_tick: Decimal
+    min_size: Decimal
+    size_increment: Decimal
+    calendar: str
+    time_zone: str
+    data_origin: str
+
+
+@dataclass(frozen=True)
+class OrderTicket:
+    """The fields of a placeOrder message that the paper market honours.
+
+    ``order_type`` is TWS's (MKT, LMT, STP, STP LMT); ``good_till`` is set for GTD only. ``oca_type``: 1 cancel
+    with block, 2 and 3 reduce.
+    """
+
+    action: Action
+    quantity: Decimal
+    order_type: str
+    limit_price: Decimal | None = None
+    aux_price: Decimal | None = None
+    time_in_force: str = "DAY"
+    oca_group: str = ""
+    oca_type: int = 1
+    account: str = ""
+    order_ref: str = ""
+    transmit: bool = True
+    parent_id: int = 0
+    outside_rth: bool = False
+    what_if: bool = False
+    good_till: datetime | None = None
+
+
+@dataclass
+class PaperOrder:
+    """One order in the paper market. ``(client_id, order_id)`` is its key, ``perm_id`` its durable name."""
+
+    client_id: int
+    order_id: int
+    perm_id: int
+    contract: Contract
+    ticket: OrderTicket
+    status: str = "PendingSubmit"
+    filled: Decimal = Decimal(0)
+    average_fill_price: Decimal = Decimal(0)
+    last_fill_price: Decimal = Decimal(0)
+    is_triggered: bool = False
+    is_transmitted: bool = False
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+    completed_status: str = ""
+    why_held: str = ""
+
+    @property
+    def remaining(self) -> Decimal:
+        """Quantity not filled yet."""
+        return self.ticket.quantity - self.filled
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the order is in a final state."""
+        return self.status in DONE_STATUSES
+
+
+@dataclass(frozen=True)
+class PaperExecution:
+    """One fill with its commission report. ``cumulative`` and ``average_price`` are after this fill."""
+
+    exec_id: str
+    client_id: int
+    order_id: int
+    perm_id: int
+    order_ref: str
+    contract: Contract
+    action: Action
+    quantity: Decimal
+    price: Decimal
+    cumulative: Decimal
+    average_price: Decimal
+    commission: Decimal
+    realized_pnl: Decimal | None
+    ts_utc: datetime
+    exchange: str
+
+
+@dataclass
+class Holding:
+    """A position of the paper account. ``average_cost`` includes commissions, as IBKR's does."""
+
+    contract: Contract
+    quantity: Decimal
+    average_cost: Decimal
+    realized_pnl: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class OrderChanged:
+    """An order is new or changed: send openOrder and orderStatus."""
+
+    order: PaperOrder
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A fill: send execDetails, then the commission report."""
+
+    order: PaperOrder
+    execution: PaperExecution
+
+
+@dataclass(frozen=True)
+class HoldingChanged:
+    """A position changed: send position and portfolio updates to subscribers."""
+
+    holding: Holding
+
+
+@dataclass(frozen=True)
+class OrderError:
+    """An error message about an order, e.g. 201 rejected, 202 cancelled, 10147 not found."""
+
+    client_id: int
+    order_id: int
+    code: int
+    text: str
+
+
+Announcement = OrderChanged | Executed | HoldingChanged | OrderError
+"""Everything that matching can tell the sessions, in the order in which it must be sent."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the paper market. ``ts_utc`` is its start; daily bars carry midnight UTC of the session's date."""
+
+    ts_utc: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    wap: float
+    trade_count: int
+
+
+@dataclass(frozen=True)
+class TopOfBook:
+    """Bid, ask and last with sizes at one instant. ``ts_utc`` is the instant of the last trade."""
+
+    bid: Decimal
+    ask: Decimal
+    last: Decimal
+    bid_size: int
+    ask_size: int
+    last_size: int
+    previous_close: Decimal
+    ts_utc: datetime
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One news headline. ``provider`` is a TWS news provider code."""
+
+    article_id: str
+    provider: str
+    ts_utc: datetime
+    text: str
+    body: str = field(default="")

@@ -1,0 +1,85 @@
+"""The only reader of the environment.
+
+Every variable starts with ``TRADING_PLATFORM_``; a ``.env`` file in the working directory is read too.
+Whatever is not set is started or derived by the command line (see ``trading_platform.ops.local``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from trading_platform.clock import Clock, SystemClock
+
+ENV_PREFIX = "TRADING_PLATFORM_"
+
+
+class Settings(BaseSettings):
+    """The platform's configuration. Field ``ibkr_port`` is set by ``TRADING_PLATFORM_IBKR_PORT``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    home: Path = Field(Path(".trading_platform"), description="Where local state lives.")
+    clock_offset_seconds: float = Field(0.0, description="Shift of the platform's clock; set by --as-of.")
+    as_of_session: str | None = Field(
+        None, description="Session an --as-of run plays in; keeps its lake and paper account apart."
+    )
+
+    dagster_database_url: SecretStr | None = Field(None, description="postgresql+psycopg2://… of Dagster.")
+    ledger_database_url: SecretStr | None = Field(None, description="postgresql+psycopg2://… of the ledger.")
+    mlflow_tracking_uri: SecretStr | None = Field(None, description="MLflow server or database.")
+    mlflow_ui_url: str | None = Field(None, description="Base of links to MLflow's UI.")
+    lake_url: str | None = Field(None, description="Directory or s3://bucket/prefix of the lake.")
+    s3_endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible store.")
+
+    mode: Literal["paper", "live"] = Field("paper", description="Paper unless told otherwise.")
+    read_only: bool = Field(False, description="Refuse every order.")
+    ibkr_host: str = "127.0.0.1"
+    ibkr_port: int | None = Field(None, description="Unset: the bundled paper gateway is started.")
+    ibkr_client_id: int = Field(10, ge=1, description="First API client id; reads and orders use the next ones.")
+    ibkr_account: str | None = Field(None, description="Account id; unset: the only account offered.")
+    ibkr_connect_timeout_seconds: float = Field(10.0, gt=0)
+    ibkr_request_timeout_seconds: float = Field(30.0, gt=0)
+
+    symbols: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="Comma-separated; narrows every universe."
+    )
+    strategies: Path | None = Field(None, description="Directory of strategy specs; unset: the shipped ones.")
+
+    paper_data: Path | None = Field(None, description="Directory of Parquet or CSV bars for the paper market.")
+    paper_seed: int = Field(7, description="Seed of everything the paper market makes up.")
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().upper() for part in value.split(",") if part.strip()) or None
+        return value
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        return SystemClock(timedelta(seconds=self.clock_offset_seconds))
+
+    @property
+    def world(self) -> Path:
+        """The directory of the lake and of the paper account.
+
+        A run ``--as-of`` a past session has a world of its own, so that what it does can neither see nor
+        touch the present.
+        """
+        name = f"as-of-{self.as_of_session}" if self.as_of_session else "now"
+        return self.home.absolute() / "worlds" / name
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()
