@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     lake_url: str | None = Field(None, description="Directory or s3://bucket/prefix of the lake.")
     s3_endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible store.")
 
+    schedules_running: bool = Field(False, description="Start schedules and sensors; set by `dev`.")
+
     mode: Literal["paper", "live"] = Field("paper", description="Paper unless told otherwise.")
     read_only: bool = Field(False, description="Refuse every order.")
     ibkr_host: str = "127.0.0.1"
@@ -67,6 +69,16 @@ class Settings(BaseSettings):
     def clock(self) -> Clock:
         """The platform's clock."""
         return SystemClock(timedelta(seconds=self.clock_offset_seconds))
+
+    @property
+    def lake(self) -> str:
+        """Directory or URL of the lake."""
+        return self.lake_url or str(self.world / "lake")
+
+    @property
+    def mlflow_artifacts(self) -> str:
+        """Directory of MLflow's artifacts when its tracking URI is a database."""
+        return str(self.home.absolute() / "mlflow" / "artifacts")
 
     @property
     def world(self) -> Path:

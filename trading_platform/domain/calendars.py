@@ -137,7 +137,7 @@ def get_calendar(name: str) -> TradingCalendar:
     return TradingCalendar(
         name,
         str(calendar.tz),
-        list(schedule["open"].dt.to_pydatetime()),
-        list(schedule["close"].dt.to_pydatetime()),
+        [stamp.to_pydatetime() for stamp in schedule["open"]],
+        [stamp.to_pydatetime() for stamp in schedule["close"]],
         [stamp.date() for stamp in schedule.index.to_pydatetime()],
     )

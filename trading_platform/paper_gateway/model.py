@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trading_platform.domain.instruments import SecurityType
 
@@ -63,7 +63,11 @@ class OrderTicket:
 
 @dataclass
 class PaperOrder:
-    """One order in the paper market. ``(client_id, order_id)`` is its key, ``perm_id`` its durable name."""
+    """One order in the paper market. ``(client_id, order_id)`` is its key, ``perm_id`` its durable name.
+
+    ``working_since`` is when it began to take part in matching: ``None`` while the market is closed to it, while
+    it waits for its parent, and before it is transmitted.
+    """
 
     client_id: int
     order_id: int
@@ -77,6 +81,7 @@ class PaperOrder:
     is_triggered: bool = False
     is_transmitted: bool = False
     submitted_at: datetime | None = None
+    working_since: datetime | None = None
     completed_at: datetime | None = None
     completed_status: str = ""
     why_held: str = ""
@@ -115,12 +120,61 @@ class PaperExecution:
 
 @dataclass
 class Holding:
-    """A position of the paper account. ``average_cost`` includes commissions, as IBKR's does."""
+    """A position of the paper account. ``average_cost`` includes commissions, as IBKR's does.
+
+    ``realized_pnl`` is the current session's, as in IBKR's portfolio.
+    """
 
     contract: Contract
     quantity: Decimal
     average_cost: Decimal
     realized_pnl: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What an order would do to the account, in its base currency, with an estimate of its commission."""
+
+    init_margin_before: Decimal
+    init_margin_after: Decimal
+    maint_margin_before: Decimal
+    maint_margin_after: Decimal
+    equity_with_loan_before: Decimal
+    equity_with_loan_after: Decimal
+    commission: Decimal
+
+    @property
+    def init_margin_change(self) -> Decimal:
+        """Change of the initial margin requirement."""
+        return self.init_margin_after - self.init_margin_before
+
+    @property
+    def maint_margin_change(self) -> Decimal:
+        """Change of the maintenance margin requirement."""
+        return self.maint_margin_after - self.maint_margin_before
+
+    @property
+    def equity_with_loan_change(self) -> Decimal:
+        """Change of the equity that carries margin."""
+        return self.equity_with_loan_after - self.equity_with_loan_before
+
+
+class AccountPnl(NamedTuple):
+    """Profit and loss of the account. ``daily`` and ``realized`` count from the start of each market's session."""
+
+    daily: Decimal
+    unrealized: Decimal
+    realized: Decimal
+
+
+class PositionPnl(NamedTuple):
+    """Profit and loss of one position; ``value`` is the signed quantity at the last price."""
+
+    quantity: Decimal
+    daily: Decimal
+    unrealized: Decimal
+    realized: Decimal
+    value: Decimal
 
 
 @dataclass(frozen=True)

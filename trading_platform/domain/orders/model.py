@@ -31,7 +31,7 @@ class OrderStatus(str, Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether no further transition is possible."""
+        """Whether nothing more is expected of the order. Only a late fill can still change it (see ``state``)."""
         return self in _TERMINAL
 
 

@@ -1,0 +1,1 @@
+"""Signals: strategies are small pure classes, each configured by a spec. Light to import."""

@@ -1,4 +1,4 @@
-"""What a strategy spec file may say. Pure: the files are read by ``trading_platform.strategy_specs``."""
+"""What a strategy spec file may say. Pure: the files are read by ``trading_platform.specs.loader``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SizingSpec(_Strict):
     """How a target weight becomes a quantity: ``equity_fraction`` of the account's equity is the strategy's capital."""
 
     method: Literal["percent_of_equity", "fixed_notional", "fixed_quantity"] = "percent_of_equity"
-    equity_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
-    notional_usd: Decimal | None = Field(None, gt=0)
-    quantity: Decimal | None = Field(None, gt=0)
+    equity_fraction: Decimal = Field(default=Decimal("0.10"), gt=0, le=1)
+    notional_usd: Decimal | None = Field(default=None, gt=0)
+    quantity: Decimal | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _has_what_its_method_needs(self) -> SizingSpec:
@@ -39,11 +39,11 @@ class SizingSpec(_Strict):
 class LimitsSpec(_Strict):
     """Risk limits of one strategy. All in USD except where said."""
 
-    max_order_notional_usd: Decimal = Field(Decimal(50_000), gt=0)
-    max_position_notional_usd: Decimal = Field(Decimal(100_000), gt=0)
-    max_gross_exposure_usd: Decimal = Field(Decimal(500_000), gt=0)
-    max_price_age_seconds: int = Field(120, gt=0)
-    max_signal_age_seconds: int = Field(900, gt=0)
+    max_order_notional_usd: Decimal = Field(default=Decimal(50_000), gt=0)
+    max_position_notional_usd: Decimal = Field(default=Decimal(100_000), gt=0)
+    max_gross_exposure_usd: Decimal = Field(default=Decimal(500_000), gt=0)
+    max_price_age_seconds: int = Field(default=120, gt=0)
+    max_signal_age_seconds: int = Field(default=900, gt=0)
     is_short_allowed: bool = False
 
 
@@ -52,8 +52,8 @@ class OrderSpec(_Strict):
 
     order_type: OrderType = "MKT"
     time_in_force: TimeInForce = "DAY"
-    limit_offset_bps: Decimal = Field(Decimal(5), ge=0)
-    min_trade_notional_usd: Decimal = Field(Decimal(100), ge=0)
+    limit_offset_bps: Decimal = Field(default=Decimal(5), ge=0)
+    min_trade_notional_usd: Decimal = Field(default=Decimal(100), ge=0)
 
 
 class StrategySpec(_Strict):
@@ -70,7 +70,10 @@ class StrategySpec(_Strict):
     universe: tuple[str, ...] = Field(min_length=1)
     calendar: str = "XNYS"
     bar_size: BarSize
-    cadence_minutes: int | None = Field(None, gt=0, le=1440)
+    cadence_minutes: int | None = Field(default=None, gt=0, le=1440)
+    history_sessions: int = Field(
+        ge=1, le=1000, description="Sessions of bars before the current one that a decision needs."
+    )
     parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
     sizing: SizingSpec = SizingSpec()
     limits: LimitsSpec = LimitsSpec()

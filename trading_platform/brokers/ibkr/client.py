@@ -1,0 +1,188 @@
+"""The :class:`~trading_platform.brokers.base.Broker` at Interactive Brokers.
+
+Every call may come from any thread; the work is done on the process's broker loop. Reads repeat themselves
+(``retry``), reconnecting when needed; placing and cancelling never do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trading_platform.brokers.base import ReadOnlyError
+from trading_platform.brokers.ibkr import translate
+from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, is_paper_account
+from trading_platform.brokers.ibkr.loop import import_on_loop, shared_loop
+from trading_platform.brokers.ibkr.retry import RetryPolicy, retrying
+from trading_platform.domain.instruments import Instrument, InstrumentDetails
+from trading_platform.domain.orders.model import (
+    AccountSummary,
+    BrokerOrder,
+    Execution,
+    OrderRequest,
+    Position,
+    Quote,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
+import_on_loop("trading_platform.brokers.ibkr.orders")
+
+from trading_platform.brokers.ibkr import orders, requests  # noqa: E402
+from trading_platform.brokers.ibkr.connection import Connection, open_connection  # noqa: E402
+
+T = TypeVar("T")
+
+
+class IBKRBroker:
+    """One account at IBKR through one client id. Connects at the first call, or at :meth:`connect`.
+
+    Usable as a context manager, which closes the connection at the end. Errors are those of ``brokers.base``.
+    """
+
+    def __init__(self, config: IBKRConfig) -> None:
+        check_mode(config)
+        self._config = config
+        self._policy = RetryPolicy(
+            attempts=config.read_attempts,
+            first_wait=config.retry_wait_seconds,
+            first_pacing_wait=config.pacing_wait_seconds,
+            longest_wait=config.max_retry_wait_seconds,
+        )
+        self._pid = 0
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+
+    def connect(self) -> None:
+        """Connect now, once, without retries; nothing happens when the connection stands."""
+        self._run(_nothing)
+
+    def close(self) -> None:
+        """Close the connection. The next call would open a new one."""
+        shared_loop().run(self._close())
+
+    def __enter__(self) -> IBKRBroker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def account(self) -> str:
+        """The account id all orders go to. Connects to learn it when none is configured."""
+        if self._config.account is None:
+            self._retry(_nothing)
+        return self._config.account or ""
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether the account is a paper account."""
+        return is_paper_account(self.account)
+
+    def server_time(self) -> datetime:
+        """The gateway's clock, tz-aware UTC, to the second."""
+        return self._retry(requests.server_time)
+
+    def instrument_details(self, instrument: Instrument) -> InstrumentDetails:
+        """Resolve one instrument; ``data_origin`` is "broker" unless the paper market says otherwise."""
+        return self._retry(lambda connection: requests.instrument_details(connection, instrument))
+
+    def historical_bars(
+        self,
+        instrument: Instrument,
+        *,
+        end: datetime | None,
+        duration: str,
+        bar_size: str,
+        regular_hours_only: bool = True,
+    ) -> pd.DataFrame:
+        """Trades bars (AGGTRADES for crypto, midpoints for foreign exchange), never an empty frame."""
+        bars = self._retry(
+            lambda connection: requests.historical_bars(
+                connection,
+                instrument,
+                end=end,
+                duration=duration,
+                bar_size=bar_size,
+                regular_hours_only=regular_hours_only,
+            )
+        )
+        return translate.to_frame(bars)
+
+    def quote(self, instrument: Instrument) -> Quote:
+        """A snapshot; ``ts_utc`` is the last trade's time, or the server's clock where IBKR gives none."""
+        return self._retry(lambda connection: requests.quote(connection, instrument))
+
+    def place_order(self, instrument: Instrument, request: OrderRequest) -> BrokerOrder:
+        """Send one order, once, and wait for the acknowledgement."""
+        self._require_writable(f"order {request.client_order_id} was not sent")
+        return self._run(lambda connection: orders.place_order(connection, instrument, request))
+
+    def cancel_order(self, client_order_id: str) -> None:
+        """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""
+        self._require_writable(f"order {client_order_id} was not cancelled")
+        self._run(lambda connection: orders.cancel_order(connection, client_order_id))
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """All open orders of the account, of every API client."""
+        return self._retry(requests.open_orders)
+
+    def completed_orders(self) -> Sequence[BrokerOrder]:
+        """The account's orders completed today; ``order_id`` is 0."""
+        return self._retry(requests.completed_orders)
+
+    def executions(self) -> Sequence[Execution]:
+        """The account's executions of today; a commission that has not come is ``None``."""
+        return self._retry(requests.executions)
+
+    def positions(self) -> Sequence[Position]:
+        """The account's holdings; raises when they can't be had."""
+        return self._retry(requests.positions)
+
+    def account_summary(self) -> AccountSummary:
+        """The account's money figures."""
+        return self._retry(requests.account_summary)
+
+    def _require_writable(self, consequence: str) -> None:
+        if self._config.read_only:
+            msg = f"{consequence}: the connection is read-only. Unset TRADING_PLATFORM_READ_ONLY to trade"
+            raise ReadOnlyError(msg)
+
+    def _retry(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        return retrying(lambda: self._run(work), self._policy)
+
+    def _run(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        return shared_loop().run(self._once(work))
+
+    async def _once(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        return await work(await self._connected())
+
+    async def _connected(self) -> Connection:
+        self._forget_parents_connection()
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await open_connection(self._config)
+                # a reconnect must end at the same account
+                self._config = replace(self._config, account=self._connection.account)
+            return self._connection
+
+    async def _close(self) -> None:
+        self._forget_parents_connection()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _forget_parents_connection(self) -> None:
+        # after a fork the socket and the loop belong to the parent
+        if self._pid != os.getpid():
+            self._pid, self._connection, self._connecting = os.getpid(), None, asyncio.Lock()
+
+
+async def _nothing(_connection: Connection) -> None:
+    """Work that only needs the connection to stand."""

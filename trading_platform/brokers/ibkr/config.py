@@ -1,0 +1,100 @@
+"""What a connection to IBKR needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trading_platform.brokers.base import AccountMismatchError
+
+TradingMode = Literal["paper", "live"]
+
+
+@dataclass(frozen=True)
+class IBKRConfig:
+    """Where the gateway is, whose account it must be, and how long to wait. Safe by default: paper.
+
+    Ports: TWS 7497 paper, 7496 live; IB Gateway 4002 paper, 4001 live. ``account`` of ``None`` takes the only
+    account offered. All durations are seconds. ``read_attempts`` counts the first one; orders have only one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4002
+    client_id: int = 10
+    account: str | None = None
+    mode: TradingMode = "paper"
+    read_only: bool = False
+    connect_timeout_seconds: float = 10.0
+    request_timeout_seconds: float = 30.0
+    read_attempts: int = 4
+    retry_wait_seconds: float = 0.5
+    pacing_wait_seconds: float = 5.0
+    max_retry_wait_seconds: float = 30.0
+    commission_wait_seconds: float = 2.0
+
+    @property
+    def address(self) -> str:
+        """``host:port``, for messages."""
+        return f"{self.host}:{self.port}"
+
+
+def is_paper_account(account: str) -> bool:
+    """Whether the account id is a paper account's: those start with D (DU…, DF…)."""
+    return account.upper().startswith("D")
+
+
+def check_mode(config: IBKRConfig) -> None:
+    """Refuse a configuration that contradicts itself, before any socket is opened.
+
+    Raises:
+        AccountMismatchError: paper mode with a live account, live mode with a paper account or with none.
+    """
+    if config.account is not None:
+        _check_kind(config.account, config.mode)
+    elif config.mode == "live":
+        msg = "mode is live, but no account is configured: name the live account in TRADING_PLATFORM_IBKR_ACCOUNT"
+        raise AccountMismatchError(msg)
+
+
+def choose_account(config: IBKRConfig, offered: list[str]) -> str:
+    """The account to trade, of those that the gateway offers.
+
+    Raises:
+        AccountMismatchError: the configured account is not offered, several are offered and none is
+            configured, or the account does not fit the mode.
+    """
+    names = ", ".join(offered)
+    if config.account is not None:
+        if config.account not in offered:
+            msg = (
+                f"account {config.account} is configured, but the gateway at {config.address} is logged in to "
+                f"{names}: correct TRADING_PLATFORM_IBKR_ACCOUNT, or the host and port"
+            )
+            raise AccountMismatchError(msg)
+        account = config.account
+    elif len(offered) == 1:
+        account = offered[0]
+    else:
+        msg = (
+            f"the gateway at {config.address} offers several accounts ({names}) and none is configured: "
+            "name one in TRADING_PLATFORM_IBKR_ACCOUNT"
+        )
+        raise AccountMismatchError(msg)
+    check_mode(config)
+    _check_kind(account, config.mode)
+    return account
+
+
+def _check_kind(account: str, mode: TradingMode) -> None:
+    if mode == "paper" and not is_paper_account(account):
+        msg = (
+            f"mode is paper, but {account} is a live account (paper accounts start with D): nothing was sent. "
+            "Connect to a paper login, or set TRADING_PLATFORM_MODE=live if real money is meant"
+        )
+        raise AccountMismatchError(msg)
+    if mode == "live" and is_paper_account(account):
+        msg = (
+            f"mode is live, but {account} is a paper account: nothing was sent. "
+            "Set TRADING_PLATFORM_MODE=paper, or connect to the live login"
+        )
+        raise AccountMismatchError(msg)

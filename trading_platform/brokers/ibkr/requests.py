@@ -1,0 +1,235 @@
+"""What can be asked of a connection, as coroutines for the loop thread. Every answer is fresh."""
+
+# mypy: untyped-calls-exclude=ib_insync
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ib_insync.objects import BarDataList, ExecutionFilter
+from ib_insync.util import formatIBDatetime
+
+from trading_platform.brokers.base import NoDataError, UnknownInstrumentError
+from trading_platform.brokers.ibkr import translate
+from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.domain.instruments import Instrument, InstrumentDetails
+from trading_platform.domain.orders.model import AccountSummary, BrokerOrder, Execution, Position, Quote
+
+if TYPE_CHECKING:
+    from ib_insync.objects import BarData, Fill
+    from ib_insync.ticker import Ticker
+
+_LIVE_OR_ELSE_DELAYED = 3
+
+
+async def server_time(connection: Connection) -> datetime:
+    """The gateway's clock, tz-aware UTC."""
+    moment: datetime = await connection.ask_keyed("server time", "currentTime", connection.client.reqCurrentTime)
+    return moment
+
+
+async def instrument_details(connection: Connection, instrument: Instrument) -> InstrumentDetails:
+    """Resolve one instrument.
+
+    Raises:
+        UnknownInstrumentError: no contract fits, or several do.
+    """
+    contract = translate.to_contract(instrument)
+    what = f"contract details of {instrument.symbol}"
+    found = await connection.ask(
+        what, lambda request_id: connection.client.reqContractDetails(request_id, contract), contract=contract
+    )
+    if len(found) != 1:
+        names = ", ".join(f"{item.contract.primaryExchange}/{item.contract.currency}" for item in found) or "none"
+        msg = (
+            f"{what}: {len(found)} contracts fit ({names}): give a symbol that {instrument.exchange} lists, or a "
+            "primary_exchange"
+        )
+        raise UnknownInstrumentError(msg)
+    return translate.to_details(instrument, found)
+
+
+async def historical_bars(
+    connection: Connection,
+    instrument: Instrument,
+    *,
+    end: datetime | None,
+    duration: str,
+    bar_size: str,
+    regular_hours_only: bool,
+) -> list[BarData]:
+    """Bars as the library delivers them, at least one.
+
+    Raises:
+        NoDataError: there are none.
+    """
+    contract = translate.to_contract(instrument)
+    what = f"{bar_size} bars of {instrument.symbol} over {duration} to {end.isoformat() if end else 'now'}"
+    bars: list[BarData] = await connection.ask(
+        what,
+        lambda request_id: connection.client.reqHistoricalData(
+            request_id,
+            contract,
+            formatIBDatetime(end),
+            duration,
+            bar_size,
+            translate.what_to_show(instrument),
+            regular_hours_only,
+            2,
+            False,
+            [],
+        ),
+        contract=contract,
+        container=BarDataList(),
+        cancel=connection.client.cancelHistoricalData,
+    )
+    if not bars:
+        msg = f"{what}: IBKR answered with no bar at all"
+        raise NoDataError(msg)
+    return bars
+
+
+async def quote(connection: Connection, instrument: Instrument) -> Quote:
+    """A snapshot: live where subscribed, else delayed.
+
+    ``ts_utc`` is the time of the last trade as the server tells it (tick type 45, delayed 88), since the
+    arrival time of the message is the wall clock of this machine and says nothing about the price's age.
+    Only when the server gives none it is the server's clock. A snapshot at IBKR ends after up to 11 seconds:
+    it is cut short as soon as bid, ask, last and the trade's time are there.
+    """
+    client, wrapper = connection.client, connection.wrapper
+    connection.require_usable()
+    if not connection.has_market_data_type:
+        client.reqMarketDataType(_LIVE_OR_ELSE_DELAYED)
+        connection.has_market_data_type = True
+    contract = translate.to_contract(instrument)
+    request_id = client.getReqId()
+    ticker = wrapper.startTicker(request_id, contract, "snapshot")
+    future = wrapper.startReq(request_id, contract)
+
+    def finish_early(_ticker: Ticker) -> None:
+        prices = (ticker.bid, ticker.ask, ticker.last)
+        is_complete = all(translate.to_price(price) is not None for price in prices)
+        if is_complete and request_id in wrapper.last_trade_times and not future.done():
+            future.set_result(None)
+            client.cancelMktData(request_id)
+
+    ticker.updateEvent.connect(finish_early, keep_ref=True)
+    try:
+        client.reqMktData(request_id, contract, "", True, False, [])
+        await connection.answer(future, f"quote of {instrument.symbol}")
+        moment = wrapper.last_trade_times.get(request_id)
+    finally:
+        wrapper.endTicker(ticker, "snapshot")
+        # the library keeps tickers by the identity of their contract: a later contract could be taken for this one
+        wrapper.tickers.pop(id(contract), None)
+        wrapper.reqId2Ticker.pop(request_id, None)
+        wrapper.last_trade_times.pop(request_id, None)
+    answer = translate.to_quote(instrument.symbol, ticker, moment or await server_time(connection))
+    if answer.bid is None and answer.ask is None and answer.last is None:
+        msg = f"quote of {instrument.symbol}: IBKR has no price at all; check the market data subscriptions"
+        raise NoDataError(msg)
+    return answer
+
+
+async def open_orders(connection: Connection) -> list[BrokerOrder]:
+    """Open orders of the account, of every API client."""
+    client, wrapper = connection.client, connection.wrapper
+
+    def send() -> None:
+        wrapper.open_orders = {}
+        wrapper.statuses.clear()
+        client.reqAllOpenOrders()
+
+    try:
+        await connection.ask_keyed("open orders", "openOrders", send)
+        raw = list((wrapper.open_orders or {}).values())
+    finally:
+        wrapper.open_orders = None
+    connection.knows_open_orders = True
+    return [
+        translate.to_open_order(item, wrapper.statuses.get(item.order.permId))
+        for item in raw
+        if item.order.account == connection.account
+    ]
+
+
+async def completed_orders(connection: Connection) -> list[BrokerOrder]:
+    """Completed orders of the account, also those not placed through the API."""
+    client, wrapper = connection.client, connection.wrapper
+
+    def send() -> None:
+        wrapper.completed_orders = []
+        client.reqCompletedOrders(False)
+
+    try:
+        await connection.ask_keyed("completed orders", "completedOrders", send)
+        raw = wrapper.completed_orders or []
+    finally:
+        wrapper.completed_orders = None
+    return [translate.to_completed_order(item) for item in raw if item.order.account == connection.account]
+
+
+async def executions(connection: Connection) -> list[Execution]:
+    """Executions of the account with their commissions, waiting briefly for reports that are still to come."""
+    wrapper = connection.wrapper
+    wanted = ExecutionFilter(acctCode=connection.account)
+    fills: list[Fill] = await connection.ask(
+        "executions", lambda request_id: connection.client.reqExecutions(request_id, wanted)
+    )
+    fills = [fill for fill in fills if fill.execution.acctNumber == connection.account]
+    await _commissions(connection, {fill.execution.execId for fill in fills})
+    return translate.without_corrected(
+        translate.to_execution(fill, wrapper.commissions.get(fill.execution.execId)) for fill in fills
+    )
+
+
+async def _commissions(connection: Connection, execution_ids: set[str]) -> None:
+    wrapper = connection.wrapper
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + connection.config.commission_wait_seconds
+    while not execution_ids <= wrapper.commissions.keys() and connection.is_open:
+        wrapper.commission_arrived.clear()
+        try:
+            await asyncio.wait_for(wrapper.commission_arrived.wait(), deadline - loop.time())
+        except asyncio.TimeoutError:
+            return
+
+
+async def positions(connection: Connection) -> list[Position]:
+    """The account's holdings; those of quantity zero are left out."""
+    client = connection.client
+    rows = await connection.ask_keyed("positions", "positions", client.reqPositions)
+    client.cancelPositions()
+    return [translate.to_position(row) for row in rows if row.account == connection.account and row.position]
+
+
+async def account_summary(connection: Connection) -> AccountSummary:
+    """The account's money figures.
+
+    Raises:
+        BrokerError: a figure is missing.
+    """
+    client, wrapper = connection.client, connection.wrapper
+    request_ids: list[int] = []
+
+    def send(request_id: int) -> None:
+        request_ids.append(request_id)
+        wrapper.acctSummary.clear()
+        client.reqAccountSummary(request_id, "All", ",".join(translate.SUMMARY_TAGS))
+
+    try:
+        await connection.ask("account summary", send)
+        values = {
+            row.tag: (row.value, row.currency)
+            for row in wrapper.acctSummary.values()
+            if row.account == connection.account
+        }
+    finally:
+        if connection.is_open:
+            # IBKR allows two subscriptions at a time
+            for request_id in request_ids:
+                client.cancelAccountSummary(request_id)
+    return translate.to_account_summary(connection.account, values, await server_time(connection))

@@ -1,0 +1,51 @@
+"""Retries for reads: exponential back-off with jitter. Orders must never pass through here."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError, NotAGatewayError, PacingError
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_RETRIED = (PacingError, BrokerTimeoutError, BrokerConnectionError)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how patiently a read is repeated. Durations are seconds."""
+
+    attempts: int
+    first_wait: float
+    first_pacing_wait: float
+    longest_wait: float
+
+    def longest_wait_after(self, attempt: int, error: Exception) -> float:
+        """Upper bound of the wait after the failed attempt number ``attempt`` (1, 2, …)."""
+        first = self.first_pacing_wait if isinstance(error, PacingError) else self.first_wait
+        return float(min(first * 2 ** (attempt - 1), self.longest_wait))
+
+
+def retrying(read: Callable[[], T], policy: RetryPolicy, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Call ``read`` until it answers, waiting longer and longer after pacing, time-outs and lost connections.
+
+    The wait is drawn evenly between half of its bound and its bound, so that clients which failed together do
+    not come back together. The last error is raised as it is. What listens but is no gateway is not asked again.
+    """
+    attempt = 1
+    while True:
+        try:
+            return read()
+        except _RETRIED as error:
+            if attempt >= policy.attempts or isinstance(error, NotAGatewayError):
+                raise
+            bound = policy.longest_wait_after(attempt, error)
+            wait = random.uniform(bound / 2, bound)
+            _log.info("attempt %d of %d failed (%s); next in %.1f s", attempt, policy.attempts, error, wait)
+        sleep(wait)
+        attempt += 1

@@ -1,0 +1,86 @@
+"""The front door: assembles Dagster's Definitions from the stages, and nothing else.
+
+Import-light on purpose, since every run is a process that passes here: no pandas, no MLflow, no plots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading_platform.defs.features.assets import build_features
+from trading_platform.defs.jobs import build_jobs
+from trading_platform.defs.market_data.assets import build_bars, build_instruments
+from trading_platform.defs.orders.assets import build_executions, build_order_intents, build_orders
+from trading_platform.defs.portfolio.assets import performance, positions
+from trading_platform.defs.research.assets import build_session_run
+from trading_platform.defs.schedules import build_schedules
+from trading_platform.defs.sensors import build_sensors
+from trading_platform.defs.signals.assets import build_signals
+from trading_platform.resources.ibkr import IBKRResource
+from trading_platform.resources.lake_io_manager import LakeIOManager, LakeResource
+from trading_platform.resources.ledger import LedgerResource
+from trading_platform.resources.mlflow_session import MlflowResource
+from trading_platform.resources.platform import PlatformResource, configured_feeds, configured_specs
+from trading_platform.settings import ENV_PREFIX, Settings, get_settings
+
+DEFAULT_PORT = 4002
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """The resources that the settings describe. Secrets stay in the environment and out of the UI."""
+    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url)
+    return {
+        "platform": PlatformResource(),
+        "ibkr": IBKRResource(
+            host=settings.ibkr_host,
+            port=settings.ibkr_port or DEFAULT_PORT,
+            client_id=settings.ibkr_client_id,
+            account=settings.ibkr_account,
+            mode=settings.mode,
+            read_only=settings.read_only,
+            connect_timeout_seconds=settings.ibkr_connect_timeout_seconds,
+            request_timeout_seconds=settings.ibkr_request_timeout_seconds,
+        ),
+        "ledger": LedgerResource(),
+        "lake": lake,
+        "io_manager": LakeIOManager(lake=lake),
+        "mlflow": MlflowResource(
+            tracking_uri=dg.EnvVar(f"{ENV_PREFIX}MLFLOW_TRACKING_URI"),
+            ui_url=settings.mlflow_ui_url,
+            artifact_root=settings.mlflow_artifacts,
+            s3_endpoint_url=settings.s3_endpoint_url,
+        ),
+    }
+
+
+def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Everything Dagster is to know. ``resources`` replace those of the settings, for tests."""
+    specs, feeds = configured_specs(settings), configured_feeds(settings)
+    jobs = build_jobs(specs, feeds)
+    symbols = sorted({symbol for feed in feeds for symbol in feed.symbols})
+    return dg.Definitions(
+        assets=[
+            build_instruments(symbols),
+            *(asset for feed in feeds for asset in build_bars(feed)),
+            *(build_features(feed) for feed in feeds if feed.strategies),
+            *(build(spec) for spec in specs for build in (build_signals, build_order_intents, build_orders)),
+            build_executions(specs),
+            positions,
+            performance,
+            *(build_session_run(spec) for spec in specs),
+        ],
+        jobs=jobs,
+        schedules=build_schedules(specs, feeds),
+        sensors=build_sensors(feeds, jobs),
+        resources={**build_resources(settings), **(resources or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location that workspace.yaml names."""
+    return build_definitions(get_settings())

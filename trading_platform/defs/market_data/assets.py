@@ -1,0 +1,223 @@
+"""Market data as assets: instruments; raw, validated and quarantined bars of each feed.
+
+Here: what Dagster must know of them. Elsewhere: asking the broker (``ingest``), judging rows
+(``domain.market_data.validation``), columns (``schemas.market_data``).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from trading_platform.defs.common import (
+    IBKR_POOL,
+    Outputs,
+    by_session,
+    contract_check,
+    emit,
+    sessions_of,
+    table_spec,
+)
+from trading_platform.domain.instruments import InstrumentDetails
+from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.resources.ibkr import IBKRResource
+from trading_platform.resources.platform import PlatformResource
+
+STAGE = "market_data"
+INSTRUMENTS = (STAGE, "instruments")
+READ_RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def raw_key(feed: str) -> tuple[str, str]:
+    """Key of the feed's bars as received."""
+    return STAGE, f"{feed}_raw_bars"
+
+
+def validated_key(feed: str) -> tuple[str, str]:
+    """Key of the feed's bars that passed validation."""
+    return STAGE, f"{feed}_validated_bars"
+
+
+def quarantined_key(feed: str) -> tuple[str, str]:
+    """Key of the feed's bars that did not."""
+    return STAGE, f"{feed}_quarantined_bars"
+
+
+def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
+    """The asset ``market_data/instruments``: what the broker knows of every symbol in use."""
+
+    @dg.asset(
+        key=INSTRUMENTS,
+        check_specs=[contract_check(INSTRUMENTS, "Instruments")],
+        pool=IBKR_POOL,
+        retry_policy=READ_RETRIES,
+        **table_spec(
+            INSTRUMENTS,
+            "Instruments",
+            description="Contract details of every instrument in use, from the broker. One row per symbol. "
+            "Prices in the instrument's currency. `data_origin` tells real prices from made-up ones.",
+            kinds=["ibkr"],
+        ),
+    )
+    def instruments(platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
+        import pandas as pd
+
+        from trading_platform.ops.metadata import table_metadata
+        from trading_platform.schemas.market_data import Instruments
+
+        details = [ibkr.broker.instrument_details(platform.instrument(symbol)) for symbol in symbols]
+        frame = pd.DataFrame([_row(one) for one in details])
+        origins = frame.groupby("data_origin")["symbol"].agg(", ".join).reset_index()
+        yield from emit(frame, Instruments, INSTRUMENTS, metadata={"data_origins": table_metadata(origins)})
+
+    return instruments
+
+
+def _row(details: InstrumentDetails) -> dict[str, Any]:
+    instrument = details.instrument
+    return {
+        "symbol": instrument.symbol,
+        "con_id": details.con_id,
+        "security_type": instrument.security_type,
+        "exchange": instrument.exchange,
+        "primary_exchange": instrument.primary_exchange,
+        "currency": instrument.currency,
+        "calendar": instrument.calendar,
+        "min_tick": float(details.min_tick),
+        "lot_size": float(details.lot_size),
+        "long_name": details.long_name,
+        "time_zone": details.time_zone,
+        "data_origin": details.data_origin,
+    }
+
+
+def build_bars(feed: Feed) -> list[dg.AssetsDefinition]:
+    """The assets of one feed: raw bars, and validated bars with their quarantine."""
+    return [_raw_bars(feed), _validated_bars(feed)]
+
+
+def _grain(feed: Feed) -> str:
+    return (
+        f"{feed.bar_size} bars of {', '.join(feed.symbols[:8])}{' …' if len(feed.symbols) > 8 else ''} "
+        f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in USD; times in UTC."
+    )
+
+
+def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
+    key = raw_key(feed.name)
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(INSTRUMENTS)],
+        check_specs=[
+            contract_check(key, "RawBars"),
+            dg.AssetCheckSpec(
+                "every_symbol_answered", asset=dg.AssetKey(key), description="The broker had bars for every symbol."
+            ),
+        ],
+        pool=IBKR_POOL,
+        retry_policy=READ_RETRIES,
+        **by_session(feed.calendar),
+        **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
+    )
+    def raw_bars(context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
+        from trading_platform.ingest.bars import fetch_bars
+        from trading_platform.ops.metadata import table_metadata
+        from trading_platform.schemas.market_data import RawBars
+
+        current = platform.feed(feed.name)
+        fetched = fetch_bars(
+            ibkr.broker, current, platform.universe.instruments, sessions_of(context), platform.now()
+        )
+        failures = [{"symbol": symbol, "reason": why} for symbol, why in fetched.failures.items()]
+        answered = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(key),
+            check_name="every_symbol_answered",
+            passed=not failures,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"failures": table_metadata(failures)} if failures else {},
+        )
+        yield from emit(
+            fetched.bars,
+            RawBars,
+            key,
+            metadata={"requests": fetched.requests, "sources": sorted(fetched.bars["source"].unique())},
+            checks=[answered],
+        )
+
+    return raw_bars
+
+
+def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
+    valid_key, bad_key = validated_key(feed.name), quarantined_key(feed.name)
+
+    @dg.multi_asset(
+        name=f"{STAGE}__{feed.name}_validated_bars",
+        ins={"raw": dg.AssetIn(key=dg.AssetKey(raw_key(feed.name)))},
+        outs={
+            "valid": _out(valid_key, "ValidatedBars", f"Bars that passed validation: {_grain(feed)}"),
+            "quarantined": _out(
+                bad_key,
+                "QuarantinedBars",
+                f"Bars that failed validation, each with its reason; made only when there are any. {_grain(feed)}",
+                is_required=False,
+            ),
+        },
+        check_specs=[
+            contract_check(valid_key, "ValidatedBars"),
+            dg.AssetCheckSpec(
+                "nothing_quarantined", asset=dg.AssetKey(valid_key), description="No bar had to be set aside."
+            ),
+        ],
+        **by_session(feed.calendar),
+        group_name=STAGE,
+    )
+    def validated_bars(context: dg.AssetExecutionContext, platform: PlatformResource, raw: Any) -> Outputs:
+        from trading_platform.domain.calendars import get_calendar
+        from trading_platform.domain.market_data.validation import validate_bars
+        from trading_platform.ops.metadata import clean, table_metadata
+        from trading_platform.schemas.base import validate
+        from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
+
+        judged = validate_bars(
+            raw, bar_size=feed.bar_size, calendar=get_calendar(feed.calendar), as_of=platform.now()
+        )
+        bad = judged.quarantined
+        reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
+        if len(bad):
+            yield dg.MaterializeResult(
+                asset_key=dg.AssetKey(bad_key),
+                value=validate(QuarantinedBars, bad),
+                metadata=clean({"rows": len(bad), "reasons": table_metadata(reasons), "bars": table_metadata(bad)}),
+            )
+        quarantine = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(valid_key),
+            check_name="nothing_quarantined",
+            passed=bad.empty,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"quarantined": len(bad), **({"rows": table_metadata(bad)} if len(bad) else {})},
+        )
+        yield from emit(
+            judged.valid,
+            ValidatedBars,
+            valid_key,
+            metadata={"quarantined": len(bad), **_candles(judged.valid, len(context.partition_keys))},
+            checks=[quarantine],
+        )
+
+    return validated_bars
+
+
+def _out(key: Sequence[str], table: str, description: str, *, is_required: bool = True) -> dg.AssetOut:
+    spec = table_spec(key, table, description=description)
+    return dg.AssetOut(key=dg.AssetKey(key), is_required=is_required, **spec)
+
+
+def _candles(bars: Any, partitions: int) -> dict[str, Any]:
+    """A sparkline per symbol, for runs of one session: a ranged run would store it once per session."""
+    from trading_platform.ops.plots import sparkline
+
+    if partitions > 1 or bars.empty:
+        return {}
+    closes = {symbol: rows["close"].tolist() for symbol, rows in bars.groupby("symbol", observed=True)}
+    return {f"close {symbol}": sparkline(values) for symbol, values in list(closes.items())[:3] if len(values) > 1}

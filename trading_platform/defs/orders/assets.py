@@ -1,0 +1,246 @@
+"""Orders as assets: intents, orders and executions. Only ``<strategy>_orders`` has a side effect.
+
+The decisions are in ``domain.orders``; what touches ledger and broker is in ``execution``; the ledger is the
+truth, these tables are what people read.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from trading_platform.defs.common import (
+    IBKR_POOL,
+    Outputs,
+    by_session,
+    contract_check,
+    emit,
+    sessions_of,
+    table_spec,
+)
+from trading_platform.defs.market_data.assets import quarantined_key
+from trading_platform.defs.signals.assets import signals_key
+from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.resources.ibkr import IBKRResource
+from trading_platform.resources.lake_io_manager import LakeResource
+from trading_platform.resources.ledger import LedgerResource
+from trading_platform.resources.platform import PlatformResource
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
+
+    from trading_platform.execution.trade import OrderRun
+
+STAGE = "orders"
+EXECUTIONS = (STAGE, "executions")
+RECONCILED = "broker_and_ledger_agree"
+
+
+def intents_key(strategy: str) -> tuple[str, str]:
+    """Key of the strategy's order intents."""
+    return STAGE, f"{strategy}_order_intents"
+
+
+def orders_key(strategy: str) -> tuple[str, str]:
+    """Key of the strategy's orders."""
+    return STAGE, f"{strategy}_orders"
+
+
+def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
+    """The asset ``orders/<strategy>_order_intents``."""
+    key = intents_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        ins={"signals": dg.AssetIn(key=dg.AssetKey(signals_key(spec.name)))},
+        check_specs=[contract_check(key, "OrderIntents")],
+        pool=IBKR_POOL,
+        **by_session(spec.calendar),
+        **table_spec(
+            key,
+            "OrderIntents",
+            description=f"What `{spec.name}` asked to trade in the session, sized, with risk's verdict on each. "
+            "One row per order; key `client_order_id`. A tick is decided once: a re-run shows the stored decision.",
+            owner=spec.owner,
+            kinds=["ibkr", "postgres"],
+        ),
+    )
+    def order_intents(
+        context: dg.AssetExecutionContext,
+        platform: PlatformResource,
+        ibkr: IBKRResource,
+        ledger: LedgerResource,
+        lake: LakeResource,
+        signals: Any,
+    ) -> Outputs:
+        from trading_platform.execution.tables import intents_table
+        from trading_platform.execution.trade import decide_current_tick
+        from trading_platform.ops.metadata import table_metadata
+        from trading_platform.schemas.orders import OrderIntents
+
+        run = _order_run(context, platform, ibkr, ledger, spec.name)
+        decided = decide_current_tick(run, signals, _quarantined(lake, spec.feed, sessions_of(context)))
+        frame = intents_table(run.ledger, decided.account, spec.name, run.sessions)
+        yield from emit(
+            frame,
+            OrderIntents,
+            key,
+            metadata={
+                "outcome": decided.outcome,
+                "approved": int(frame["is_approved"].sum()),
+                "rejected": int((~frame["is_approved"]).sum()),
+                "notional_usd": float(frame["notional_usd"].sum()),
+                "skipped_signals": table_metadata(decided.skipped),
+                "intents": table_metadata(
+                    frame[["symbol", "side", "quantity", "notional_usd", "is_approved", "reasons"]]
+                ),
+            },
+        )
+
+    return order_intents
+
+
+def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
+    """The asset ``orders/<strategy>_orders``: the only one that sends anything to the market."""
+    key = orders_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(intents_key(spec.name))],
+        check_specs=[contract_check(key, "Orders")],
+        pool=IBKR_POOL,
+        **by_session(spec.calendar),
+        **table_spec(
+            key,
+            "Orders",
+            description=f"Orders of `{spec.name}` in the session with their state in the ledger. Approved intents of "
+            "the current tick are sent to the broker, each exactly once. Backfills, past sessions, closed markets, "
+            "stale prices and halts send nothing and say so. One row per order; key `client_order_id`.",
+            owner=spec.owner,
+            kinds=["ibkr", "postgres"],
+        ),
+    )
+    def orders(
+        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+    ) -> Outputs:
+        from trading_platform.execution.tables import orders_table
+        from trading_platform.execution.trade import submit_current_tick
+        from trading_platform.ops.metadata import table_metadata
+        from trading_platform.schemas.orders import Orders
+
+        run = _order_run(context, platform, ibkr, ledger, spec.name)
+        sent = submit_current_tick(run)
+        frame = orders_table(run.ledger, sent.account, spec.name, run.sessions)
+        if sent.refusals:
+            context.log.warning("nothing was sent: %s", "; ".join(sent.refusals))
+        yield from emit(
+            frame,
+            Orders,
+            key,
+            metadata={
+                "mode": f"{run.settings.mode} account {sent.account}",
+                "new_orders": sent.new_orders,
+                "outcome": sent.outcome,
+                "refusals": list(sent.refusals),
+                "orders": table_metadata(
+                    frame[["symbol", "side", "quantity", "status", "filled_quantity", "average_price_usd"]]
+                ),
+            },
+        )
+
+    return orders
+
+
+def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
+    """The asset ``orders/executions``: the broker's fills, reconciled into the ledger."""
+
+    @dg.asset(
+        key=EXECUTIONS,
+        deps=[dg.AssetKey(orders_key(spec.name)) for spec in strategies],
+        check_specs=[
+            contract_check(EXECUTIONS, "Executions"),
+            dg.AssetCheckSpec(
+                RECONCILED,
+                asset=dg.AssetKey(EXECUTIONS),
+                description="Broker and ledger agree: no order's fate is unknown, none is doubled, positions match.",
+            ),
+        ],
+        pool=IBKR_POOL,
+        **table_spec(
+            EXECUTIONS,
+            "Executions",
+            description="Fills of the account, all strategies, as the broker reported them. The broker's open and "
+            "completed orders and executions are read into the ledger first. One row per fill; key "
+            "`account, execution_id`; prices in USD; times in UTC.",
+            owner="team:trading",
+            kinds=["ibkr", "postgres"],
+        ),
+    )
+    def executions(
+        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+    ) -> Outputs:
+        from trading_platform.execution.reconcile import reconcile
+        from trading_platform.execution.tables import executions_table
+        from trading_platform.ops.metadata import table_metadata
+        from trading_platform.schemas.orders import Executions
+
+        book = ledger.ledger
+        report = reconcile(
+            book, ibkr.broker, account=ibkr.broker.account, clock=platform.clock, run_id=context.run.run_id
+        )
+        frame = executions_table(book, ibkr.broker.account)
+        reconciled = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(EXECUTIONS),
+            check_name=RECONCILED,
+            passed=report.is_clean,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={"problems": list(report.problems)} if report.problems else {},
+        )
+        yield from emit(
+            frame,
+            Executions,
+            EXECUTIONS,
+            metadata={
+                "new_fills": report.new_fills,
+                "commission_usd": float(frame["commission_usd"].sum()),
+                "latest": table_metadata(
+                    frame.tail(15)[["ts_utc", "strategy", "symbol", "side", "quantity", "price_usd", "commission_usd"]]
+                ),
+            },
+            checks=[reconciled],
+        )
+
+    return executions
+
+
+def _order_run(
+    context: dg.AssetExecutionContext,
+    platform: PlatformResource,
+    ibkr: IBKRResource,
+    ledger: LedgerResource,
+    strategy: str,
+) -> "OrderRun":
+    from trading_platform.execution.trade import OrderRun
+
+    return OrderRun(
+        spec=platform.spec(strategy),
+        sessions=tuple(context.partition_keys),
+        run_id=context.run.run_id,
+        run_tags=dict(context.run.tags),
+        settings=platform.settings,
+        clock=platform.clock,
+        instruments=platform.universe.instruments,
+        ledger=ledger.ledger,
+        connect=lambda: ibkr.broker,
+        log=context.log.info,
+    )
+
+
+def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
+    """Symbols with convicted bars in the run's last session. Exact doubles convict nobody: one copy is kept."""
+    bad: "pd.DataFrame" = lake.get_lake().read_sessions(
+        quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
+    )
+    return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()

@@ -1,0 +1,115 @@
+"""The portfolio as assets: positions and performance of the account, all strategies together."""
+
+import dagster as dg
+
+from trading_platform.defs.common import IBKR_POOL, Outputs, contract_check, emit, table_spec
+from trading_platform.defs.orders.assets import EXECUTIONS
+from trading_platform.resources.ibkr import IBKRResource
+from trading_platform.resources.ledger import LedgerResource
+from trading_platform.resources.platform import PlatformResource
+
+STAGE = "portfolio"
+POSITIONS = (STAGE, "positions")
+PERFORMANCE = (STAGE, "performance")
+
+
+@dg.asset(
+    key=POSITIONS,
+    deps=[dg.AssetKey(EXECUTIONS)],
+    check_specs=[
+        contract_check(POSITIONS, "Positions"),
+        dg.AssetCheckSpec(
+            "ledger_agrees_with_broker",
+            asset=dg.AssetKey(POSITIONS),
+            description="The fills in the ledger add up to the positions at the broker, symbol by symbol.",
+        ),
+    ],
+    pool=IBKR_POOL,
+    **table_spec(
+        POSITIONS,
+        "Positions",
+        description="Holdings of the account at the broker beside what the ledger's fills add up to. One row per "
+        "symbol; key `account, symbol`; USD.",
+        owner="team:trading",
+        kinds=["ibkr", "postgres"],
+    ),
+)
+def positions(
+    context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+) -> Outputs:
+    """Read the account's positions and compare them with the ledger."""
+    from trading_platform.execution.portfolio import positions_table
+    from trading_platform.ops.metadata import table_metadata
+    from trading_platform.ops.plots import exposure_bars
+    from trading_platform.schemas.portfolio import Positions
+
+    frame = positions_table(
+        ledger.ledger,
+        ibkr.broker,
+        platform.universe.instruments,
+        at=platform.now(),
+        run_id=context.run.run_id,
+    )
+    differing = frame[frame["quantity"] != frame["ledger_quantity"]]
+    agreement = dg.AssetCheckResult(
+        asset_key=dg.AssetKey(POSITIONS),
+        check_name="ledger_agrees_with_broker",
+        passed=differing.empty,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"differences": table_metadata(differing)} if len(differing) else {},
+    )
+    values = dict(zip(frame["symbol"], frame["market_value_usd"], strict=True))
+    yield from emit(
+        frame,
+        Positions,
+        POSITIONS,
+        metadata={
+            "gross_exposure_usd": float(frame["market_value_usd"].abs().sum()),
+            "net_exposure_usd": float(frame["market_value_usd"].sum()),
+            "unrealized_pnl_usd": float(frame["unrealized_pnl_usd"].sum()),
+            "exposure": exposure_bars(values),
+            "positions": table_metadata(
+                frame[["symbol", "quantity", "average_price_usd", "last_price_usd", "unrealized_pnl_usd"]]
+            ),
+        },
+        checks=[agreement],
+    )
+
+
+@dg.asset(
+    key=PERFORMANCE,
+    deps=[dg.AssetKey(POSITIONS)],
+    check_specs=[contract_check(PERFORMANCE, "Performance")],
+    pool=IBKR_POOL,
+    **table_spec(
+        PERFORMANCE,
+        "Performance",
+        description="Equity, cash, exposure and drawdown of the account, one row per reading; key "
+        "`account, ts_utc`; USD; times in UTC.",
+        owner="team:trading",
+        kinds=["ibkr", "postgres"],
+    ),
+)
+def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: LedgerResource) -> Outputs:
+    """Record the account's equity and draw its course."""
+    from trading_platform.execution.portfolio import performance_table
+    from trading_platform.ops.plots import equity_curve
+    from trading_platform.schemas.portfolio import Performance
+
+    book = ledger.ledger
+    book.record_equity(ibkr.broker.account_summary(), run_id=context.run.run_id)
+    frame = performance_table(book, ibkr.broker.account)
+    latest = frame.iloc[-1]
+    yield from emit(
+        frame,
+        Performance,
+        PERFORMANCE,
+        metadata={
+            "account": ibkr.broker.account,
+            "equity_usd": float(latest["equity_usd"]),
+            "cash_usd": float(latest["cash_usd"]),
+            "gross_exposure_usd": float(latest["gross_exposure_usd"]),
+            "drawdown_pct": float(latest["drawdown_pct"]),
+            "equity": equity_curve(frame["ts_utc"].tolist(), frame["equity_usd"].tolist()),
+        },
+    )

@@ -1,0 +1,148 @@
+"""Sensors: what runs because something happened. The decisions are pure functions; a sensor only does the I/O."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from trading_platform.defs.jobs import bars_job_name
+from trading_platform.defs.market_data.assets import raw_key, validated_key
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.resources.lake_io_manager import LakeResource
+from trading_platform.resources.ledger import LedgerResource
+from trading_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from trading_platform.defs.jobs import AssetJob
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+def build_sensors(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> list[dg.SensorDefinition]:
+    """All sensors. ``jobs`` are those they may start."""
+    return [_history(feeds, jobs), _open_orders(), _run_failures()]
+
+
+def missing_history(feed: Feed, lake: LakeResource, now: datetime) -> "tuple[tuple[date, ...], ...]":
+    """Ranges of past sessions that the feed's strategies need and the lake does not hold for good."""
+    from trading_platform.domain.market_data.history import complete_sessions, look_back, missing_ranges
+
+    calendar = get_calendar(feed.calendar)
+    needed = look_back(calendar.latest_session(now), feed.history_sessions, calendar)[:-1]
+    store = lake.get_lake()
+    stored = store.read_sessions(
+        raw_key(feed.name),
+        [session.isoformat() for session in needed],
+        columns=["symbol", "session", "received_at_utc"],
+        is_missing_ok=True,
+    )
+    validated = set(store.stored_sessions(validated_key(feed.name)))
+    complete = complete_sessions(stored, calendar)
+    # A session counts as held when the answer that brought it came after its close, for whichever symbol:
+    # symbols that were not listed yet would otherwise be asked for again and again.
+    held = {session for sessions in complete.values() for session in sessions if session.isoformat() in validated}
+    return missing_ranges(needed, held, calendar)
+
+
+def history_request(feed: Feed, sessions: "Sequence[date]") -> dg.RunRequest:
+    """One ranged run that fetches and validates the sessions. Features of the past are a backfill's business."""
+    first, last = sessions[0].isoformat(), sessions[-1].isoformat()
+    return dg.RunRequest(
+        run_key=f"history:{feed.name}:{first}:{last}",
+        job_name=bars_job_name(feed.name),
+        asset_selection=[dg.AssetKey(raw_key(feed.name)), dg.AssetKey(validated_key(feed.name))],
+        tags={RANGE_START: first, RANGE_END: last},
+    )
+
+
+def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefinition:
+    with_history = [feed for feed in feeds if feed.strategies]
+    names = {bars_job_name(feed.name) for feed in with_history}
+
+    @dg.sensor(
+        name="missing_history",
+        jobs=[job for job in jobs if job.name in names],
+        minimum_interval_seconds=60,
+        default_status=_status(),
+        description="Fetches the past sessions that a strategy's features need and the lake does not hold.",
+    )
+    def sensor(lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+        now = get_settings().clock.now()
+        requests = [
+            history_request(feed, sessions) for feed in with_history for sessions in missing_history(feed, lake, now)
+        ]
+        if not requests:
+            return dg.SkipReason("the lake holds all the history that the strategies need")
+        return dg.SensorResult(run_requests=requests)
+
+    return sensor
+
+
+def _open_orders() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="open_orders",
+        job_name="account",
+        minimum_interval_seconds=30,
+        default_status=_status(),
+        description="While orders are working or in doubt: the broker's orders and fills into the ledger.",
+    )
+    def sensor(ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
+        from trading_platform.storage.ledger.model import WORKING
+
+        settings = get_settings()
+        if settings.ibkr_account is None:
+            return dg.SkipReason("TRADING_PLATFORM_IBKR_ACCOUNT is not set: name the account to be watched")
+        working = ledger.ledger.orders(settings.ibkr_account, statuses=WORKING)
+        if not working:
+            return dg.SkipReason("no order is working")
+        return dg.RunRequest(tags={"trading_platform/working_orders": str(len(working))})
+
+    return sensor
+
+
+def _run_failures() -> dg.SensorDefinition:
+    @dg.run_failure_sensor(
+        name="run_failures",
+        minimum_interval_seconds=15,
+        default_status=_status(),
+        description="Keeps every failed run with its error in `logs/run_failures.jsonl` below the platform's home.",
+    )
+    def sensor(context: dg.RunFailureSensorContext) -> None:
+        settings = get_settings()
+        line = failure_line(context, settings.clock.now())
+        path = settings.home.absolute() / "logs" / "run_failures.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as log:
+            log.write(line + "\n")
+        context.log.error(line)
+
+    return sensor
+
+
+def failure_line(context: dg.RunFailureSensorContext, at: datetime) -> str:
+    """One JSON object: when it was seen, job, run, partition, and each failed step with its error."""
+    run = context.dagster_run
+    errors = {
+        event.step_key or "": str(event.event_specific_data.error.message if event.event_specific_data.error else "")
+        for event in context.get_step_failure_events()
+    }
+    return json.dumps(
+        {
+            "seen_at_utc": at.isoformat(),
+            "job": run.job_name,
+            "run_id": run.run_id,
+            "partition": run.tags.get("dagster/partition", ""),
+            "message": context.failure_event.message,
+            "failed_steps": errors,
+        }
+    )
+
+
+def _status() -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if get_settings().schedules_running else dg.DefaultSensorStatus.STOPPED

@@ -1,0 +1,116 @@
+"""Signals as assets: what each strategy wants to hold. The decision is in ``domain.signals.strategies``."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from trading_platform.defs.common import Outputs, by_session, contract_check, emit, look_back, sessions_of, table_spec
+from trading_platform.defs.features.assets import features_key
+from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.resources.lake_io_manager import LakeResource
+from trading_platform.resources.platform import PlatformResource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trading_platform.domain.signals.ticks import Decision
+
+STAGE = "signals"
+
+
+def signals_key(strategy: str) -> tuple[str, str]:
+    """Key of the strategy's signals."""
+    return STAGE, f"{strategy}_signals"
+
+
+def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
+    """The asset ``signals/<strategy>_signals``."""
+    key = signals_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        ins={
+            "features": dg.AssetIn(key=dg.AssetKey(features_key(spec.feed)), partition_mapping=look_back(1)),
+        },
+        check_specs=[contract_check(key, "Signals")],
+        **by_session(spec.calendar),
+        **table_spec(
+            key,
+            "Signals",
+            description=f"{spec.description} One row per symbol and tick; key `symbol, tick_utc`; weights are "
+            "fractions of the strategy's capital; times in UTC. Of past sessions the last tick is computed.",
+            owner=spec.owner,
+        ),
+    )
+    def signals(
+        context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, features: Any
+    ) -> Outputs:
+        import pandas as pd
+
+        from trading_platform.domain.calendars import get_calendar
+        from trading_platform.domain.signals.ticks import decision_for
+        from trading_platform.schemas.base import empty
+        from trading_platform.schemas.signals import Signals
+
+        calendar, now = get_calendar(spec.calendar), platform.now()
+        begun = [session for session in sessions_of(context) if calendar.open_of(session) <= now]
+        decisions = [decision_for(spec, calendar, session, now) for session in begun]
+        made = [_decide(platform.spec(spec.name), features, decision) for decision in decisions]
+        made += [_earlier_ticks(lake, key, decision) for decision in decisions if len(decisions) == 1]
+        frame = pd.concat([empty(Signals), *made], ignore_index=True)
+        yield from emit(
+            frame,
+            Signals,
+            key,
+            metadata={"skipped_sessions": len(context.partition_keys) - len(begun), **_facts(frame, len(decisions))},
+        )
+
+    return signals
+
+
+def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") -> "pd.DataFrame":
+    import pandas as pd
+
+    from trading_platform.domain.signals.loading import load_strategy
+
+    label = decision.session.isoformat()
+    known = features[features["session"] <= label]
+    rows = load_strategy(spec).signals(known, as_of=decision.as_of_utc)
+    return pd.DataFrame(
+        [
+            {
+                "strategy": spec.name,
+                "symbol": signal.symbol,
+                "session": label,
+                "tick_utc": pd.Timestamp(decision.tick_utc),
+                "as_of_utc": pd.Timestamp(decision.as_of_utc),
+                "side": signal.side,
+                "target_weight": signal.target_weight,
+                "confidence": signal.confidence,
+                "price": signal.price,
+                "reason": signal.reason,
+            }
+            for signal in rows
+        ]
+    )
+
+
+def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decision: "Decision") -> "pd.DataFrame":
+    """The session's signals of earlier ticks: a tick adds to its session, it does not replace it."""
+    stored = lake.get_lake().read_sessions(key, [decision.session.isoformat()], is_missing_ok=True)
+    return stored[stored["tick_utc"] < decision.tick_utc] if len(stored) else stored
+
+
+def _facts(signals: "pd.DataFrame", decisions: int) -> dict[str, Any]:
+    from trading_platform.ops.metadata import table_metadata
+
+    if decisions != 1 or signals.empty:
+        return {}
+    latest = signals[signals["tick_utc"] == signals["tick_utc"].max()]
+    return {
+        "long": int((latest["side"] == "LONG").sum()),
+        "short": int((latest["side"] == "SHORT").sum()),
+        "flat": int((latest["side"] == "FLAT").sum()),
+        "gross_target_weight": float(latest["target_weight"].abs().sum()),
+        "signals": table_metadata(latest[["symbol", "side", "target_weight", "confidence", "price", "reason"]]),
+    }

@@ -1,0 +1,347 @@
+"""The only place an order leaves from.
+
+Under the account's submission lease: look once for every reference at the broker and adopt what is there; then, for
+each approved intent of the tick, check every risk control again → persist that the order is about to be sent
+(approved → submitting, one transaction that also looks at halts, newer ticks and the lease's fencing token) → place
+it → record the answer with its ``permId``. One look under the lease is enough for all: only the lease's holder moves
+orders to submitting, and only who moved an order may send it.
+
+Exactly once rests on three things. An order's name is a pure function of the decision. Only one run can ever
+move it from approved to submitting, since a database transaction does. And what was sent without a recorded
+answer is never sent again blindly:
+
+* An answer that is lost or unreadable makes the order *unknown*. Unknown orders are never sent again; the broker's
+  lists decide (``reconcile``), or a person.
+* An order found *submitting* belongs to a run that died in between. It is looked for at the broker and adopted if
+  found. If not, it is sent again only when it is **proved** that it never went out, which takes all of:
+
+  1. open orders, completed orders and executions were all obtained afresh, under our own lease, and none has it;
+  2. at least ``settle_seconds`` passed since it became submitting, so that a message the dead run wrote in its
+     last moment has been read by the gateway before we ask;
+  3. the run that held it can't send it any more: its process is gone from this machine, or it gave its lease back
+     in order (it does so only when it knows the fate of every order it touched), or it said that it did not
+     send it;
+  4. its tick is the one being submitted and the newest of its strategy (otherwise it expires unsent), and every
+     risk control passes again.
+
+  Without the proof it becomes unknown. Not sending is always allowed; sending twice never is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trading_platform.brokers.base import (
+    AccountMismatchError,
+    Broker,
+    BrokerConnectionError,
+    BrokerError,
+    OrderRejectedError,
+    ReadOnlyError,
+    UnknownInstrumentError,
+)
+from trading_platform.clock import Clock
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
+from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
+from trading_platform.domain.signals.spec import LimitsSpec
+from trading_platform.execution.await_fills import await_fills
+from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
+from trading_platform.execution.holder import holder_name, is_proved_dead
+from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
+from trading_platform.storage.ledger import Ledger, LedgerOrder, UnknownTickError
+from trading_platform.storage.ledger.lease import SubmissionLease
+from trading_platform.storage.ledger.model import IN_DOUBT, SubmissionStart, Tick
+
+__all__ = ["Guard", "OrderOutcome", "SubmissionReport", "await_fills", "submit_tick"]
+
+SETTLE_SECONDS = 2.0
+LEASE_WAIT_SECONDS = 15.0
+
+Guard = Callable[[OrderIntent], RiskDecision]
+
+_NOT_SENT_ERRORS = (ReadOnlyError, AccountMismatchError, UnknownInstrumentError)
+"""Refusals of our own side of the connection, before anything was sent, that another try would not change."""
+
+
+def submit_tick(
+    ledger: Ledger,
+    broker: Broker,
+    instruments: Mapping[str, Instrument],
+    *,
+    account: str,
+    strategy: str,
+    tick_utc: datetime,
+    guard: Guard,
+    clock: Clock,
+    run_id: str,
+    lease_wait_seconds: float = LEASE_WAIT_SECONDS,
+    settle_seconds: float = SETTLE_SECONDS,
+) -> SubmissionReport:
+    """Send the approved orders of a recorded tick that have not been sent yet.
+
+    Args:
+        instruments: by symbol; an order in any other symbol is refused.
+        guard: all risk controls on one intent, with the state of this moment. What it raises ends the call.
+        lease_wait_seconds: how long to wait for another run that is submitting for the account.
+        settle_seconds: see above, point 2. Real seconds.
+
+    Raises:
+        UnknownTickError: the ledger has no such tick.
+        AccountMismatchError: the broker is connected to another account.
+        LeaseHeldError: another run was submitting all the time; nothing was sent.
+        LedgerUnavailableError: PostgreSQL does not answer. An order under way is found by the next run.
+        BrokerError: the broker's lists could not be had; nothing was sent.
+    """
+    require_account(broker, account)
+    record = ledger.tick(account, strategy, tick_utc)
+    if record is None:
+        msg = f"the ledger has no tick {tick_utc.isoformat()} of {strategy} in account {account}: record it first"
+        raise UnknownTickError(msg)
+    token: int | None = None
+    outcomes: dict[str, OrderOutcome] = {}
+    if any(order.status in (OrderStatus.APPROVED, *IN_DOUBT) for order in record.orders):
+        with ledger.submission_lease(
+            account, holder=holder_name(run_id), now=clock.now, wait_seconds=lease_wait_seconds
+        ) as lease:
+            submission = _Submission(ledger, broker, instruments, lease, guard, clock, run_id, record.tick)
+            token, outcomes = lease.token, submission.run(settle_seconds)
+    orders = ledger.orders(account, strategy=strategy, tick_utc=tick_utc)
+    decided = {
+        d.decision.client_order_id: d.decision
+        for d in ledger.risk_decisions(
+            account, client_order_ids=[order.client_order_id for order in orders], stage="decision"
+        )
+    }
+    return SubmissionReport(
+        account,
+        strategy,
+        tick_utc,
+        token,
+        tuple(outcomes.get(o.client_order_id) or _standing(o, decided.get(o.client_order_id)) for o in orders),
+    )
+
+
+@dataclass
+class _Submission:
+    """One call's work under a held lease. ``trouble`` says why nothing more may be sent, once that is so."""
+
+    ledger: Ledger
+    broker: Broker
+    instruments: Mapping[str, Instrument]
+    lease: SubmissionLease
+    guard: Guard
+    clock: Clock
+    run_id: str
+    tick: Tick
+    outcomes: dict[str, OrderOutcome] = field(default_factory=dict)
+    trouble: str = ""
+
+    @property
+    def account(self) -> str:
+        """The account of the lease, which is the tick's."""
+        return self.lease.account
+
+    def run(self, settle_seconds: float) -> dict[str, OrderOutcome]:
+        """Clear up what earlier runs left behind, then place what is approved. Returns the outcomes of both."""
+        left_behind = self.ledger.orders(self.account, statuses=[OrderStatus.SUBMITTING])
+        if left_behind:
+            self._let_settle(left_behind, settle_seconds)
+        view = BrokerView.fetch(self.broker, self.account)
+        ours = {order.client_order_id for order in self._tick_orders()}
+        doubtful = {order.client_order_id for order in self.ledger.orders(self.account, statuses=IN_DOUBT)}
+        record_view(self.ledger, view, self.account, at=self.clock.now(), run_id=self.run_id, only=ours | doubtful)
+        repeatable = self._resolve_left_behind(view)
+        for order in self._tick_orders():
+            if view.knows(order.client_order_id):
+                continue
+            if order.status is OrderStatus.APPROVED or order.client_order_id in repeatable:
+                self._submit(order)
+        return self.outcomes
+
+    def _tick_orders(self) -> list[LedgerOrder]:
+        return self.ledger.orders(self.account, strategy=self.tick.strategy, tick_utc=self.tick.tick_utc)
+
+    def _let_settle(self, orders: list[LedgerOrder], settle_seconds: float) -> None:
+        newest = max(order.submitting_at or order.updated_at for order in orders)
+        rest = timedelta(seconds=settle_seconds) - (self.clock.now() - newest)
+        if rest > timedelta(0):
+            time.sleep(min(rest.total_seconds(), settle_seconds))
+
+    def _resolve_left_behind(self, view: BrokerView) -> set[str]:
+        """Decide the fate of orders found submitting. Returns those of this tick that are proved unsent."""
+        repeatable: set[str] = set()
+        for order in self.ledger.orders(self.account, statuses=[OrderStatus.SUBMITTING]):
+            name = order.client_order_id
+            if view.knows(name):
+                continue
+            if not self._can_holder_send_no_more(order):
+                why = "sent or not, its run can't be proved dead and the broker does not list it: reconcile"
+                self._move(order, OrderStatus.UNKNOWN, why)
+            elif (order.intent.strategy, order.intent.tick_utc) == (self.tick.strategy, self.tick.tick_utc):
+                repeatable.add(name)
+            elif self.ledger.has_newer_tick(self.account, order.intent.strategy, order.intent.tick_utc):
+                self._move(order, OrderStatus.EXPIRED, "proved unsent, and its tick is over")
+        return repeatable
+
+    def _can_holder_send_no_more(self, order: LedgerOrder) -> bool:
+        if order.submission_holder is None:
+            return True  # its holder said that it did not send it
+        previous = self.lease.previous
+        if previous is not None and previous.is_released and previous.token == order.submission_token:
+            return True
+        return is_proved_dead(order.submission_holder)
+
+    def _submit(self, order: LedgerOrder) -> None:
+        if self.trouble:
+            self._note(order, "not_sent", order.status, self.trouble)
+            return
+        instrument = self.instruments.get(order.intent.request.symbol)
+        if instrument is None:
+            self._refuse(order, f"{order.intent.request.symbol} is not among the instruments")
+            return
+        decision = self.guard(order.intent)
+        if decision.client_order_id != order.client_order_id:
+            msg = f"the guard judged {decision.client_order_id} when asked about {order.client_order_id}"
+            raise ValueError(msg)
+        if not decision.is_approved:
+            self.ledger.record_refusal(self.account, decision, at=self.clock.now(), run_id=self.run_id)
+            self._refuse(order, *(decision.reasons or ("no risk control was evaluated",)))
+        elif self._begin(order, decision):
+            self._place(order, instrument)
+
+    def _refuse(self, order: LedgerOrder, *reasons: str) -> None:
+        """An approved order stays approved, for a later run of the same tick; one proved unsent ends here."""
+        status = order.status
+        if status is OrderStatus.SUBMITTING:
+            status = OrderStatus.EXPIRED
+            self._move(order, status, f"proved unsent, and refused now: {'; '.join(reasons)}")
+        self._note(order, "refused", status, *reasons)
+
+    def _begin(self, order: LedgerOrder, decision: RiskDecision) -> bool:
+        self.lease.renew(self.clock.now())
+        started = self.ledger.begin_submission(
+            self.account,
+            order.client_order_id,
+            decision=decision,
+            token=self.lease.token,
+            holder=self.lease.holder,
+            at=self.clock.now(),
+            run_id=self.run_id,
+            is_reducing=self._is_reducing(order.intent),
+        )
+        if started is SubmissionStart.STARTED:
+            return True
+        if started is SubmissionStart.HALTED:
+            halts = self.ledger.active_halts(self.account)
+            self._refuse(order, *([f"halted: {halt.reason}" for halt in halts] or [started.value]))
+        elif started is SubmissionStart.SUPERSEDED:
+            self._refuse(order, started.value)
+        else:
+            self._note(order, "not_sent", order.status, started.value)
+        return False
+
+    def _place(self, order: LedgerOrder, instrument: Instrument) -> None:
+        """Send once. Until the answer is in the ledger the lease is in doubt and will not be given back."""
+        self.lease.is_in_doubt = True
+        try:
+            acknowledged = self.broker.place_order(instrument, order.intent.request)
+        except OrderRejectedError as error:
+            self._move(order, OrderStatus.BROKER_REJECTED, str(error), raw_status=str(error.code))
+            self._note(order, "rejected", OrderStatus.BROKER_REJECTED, str(error))
+        except _NOT_SENT_ERRORS as error:
+            self._move(order, OrderStatus.BROKER_REJECTED, f"not sent: {error}")
+            self._note(order, "rejected", OrderStatus.BROKER_REJECTED, str(error))
+        except BrokerConnectionError as error:
+            # By the protocol nothing was sent. A later run of the tick still looks for it before it tries again.
+            self.ledger.record_unsent(
+                self.account,
+                order.client_order_id,
+                at=self.clock.now(),
+                run_id=self.run_id,
+                message=f"not sent: {error}",
+            )
+            self._note(order, "not_sent", OrderStatus.SUBMITTING, str(error))
+            self.trouble = f"not sent after the broker failed: {error}"
+        except BrokerError as error:
+            self._move(order, OrderStatus.UNKNOWN, str(error))
+            self._note(order, "unknown", OrderStatus.UNKNOWN, str(error))
+            self.trouble = f"not sent after an order's fate was lost: {error}"
+        except BaseException as error:
+            # Anything else (an interrupt, a bug) may have struck after the send.
+            self._move(order, OrderStatus.UNKNOWN, f"interrupted while it was sent: {error!r}")
+            self.lease.is_in_doubt = False
+            raise
+        else:
+            believed = as_acknowledged(acknowledged, order.client_order_id)
+            self.ledger.record_broker_order(self.account, believed, at=self.clock.now(), run_id=self.run_id)
+            if believed.status is OrderStatus.UNKNOWN:
+                why = f"acknowledged as {acknowledged.raw_status or acknowledged.status.value}: the lists must confirm"
+                self._move(order, OrderStatus.UNKNOWN, why)
+                self._note(order, "unknown", OrderStatus.UNKNOWN, why, perm_id=believed.perm_id)
+            else:
+                self._note(order, "placed", believed.status, perm_id=believed.perm_id)
+        self.lease.is_in_doubt = False
+
+    def _is_reducing(self, intent: OrderIntent) -> bool:
+        """Whether the order can only bring strategy and account closer to flat; a halt lets those through."""
+        if not self.ledger.active_halts(self.account):
+            return False
+        context = RiskContext(
+            as_of_utc=self.clock.now(),
+            limits=LimitsSpec(),
+            account=None,
+            quotes={},
+            instruments={},
+            strategy_positions=self.ledger.strategy_position(self.account, intent.strategy),
+            account_positions=self.ledger.positions_from_fills(self.account),
+            working=tuple(
+                order
+                for order in self.ledger.working_orders(self.account)
+                if order.client_order_id != intent.client_order_id
+            ),
+            is_market_open=None,
+            halts=None,
+            quarantined=None,
+            signal_time_utc=None,
+        )
+        return is_reducing(intent, context)
+
+    def _move(self, order: LedgerOrder, to: OrderStatus, message: str, *, raw_status: str = "") -> None:
+        self.ledger.move(
+            self.account,
+            order.client_order_id,
+            to,
+            at=self.clock.now(),
+            run_id=self.run_id,
+            message=message,
+            raw_status=raw_status,
+        )
+
+    def _note(
+        self, order: LedgerOrder, outcome: Outcome, status: OrderStatus, *reasons: str, perm_id: int | None = None
+    ) -> None:
+        self.outcomes[order.client_order_id] = OrderOutcome(
+            order.client_order_id, order.intent.request.symbol, outcome, status, perm_id or order.perm_id, reasons
+        )
+
+
+def _standing(order: LedgerOrder, decision: RiskDecision | None) -> OrderOutcome:
+    """The outcome of an order that this call did not touch."""
+    outcome: Outcome
+    if order.status is OrderStatus.REJECTED:
+        outcome, reasons = "refused", decision.reasons if decision is not None else ()
+    elif order.status is OrderStatus.BROKER_REJECTED:
+        outcome, reasons = "rejected", ("the broker rejected it in an earlier run",)
+    elif order.status in IN_DOUBT:
+        outcome, reasons = "unknown", ("its fate is not known and it is never sent again blindly: reconcile",)
+    elif order.submitting_at is None or (order.status is OrderStatus.EXPIRED and order.perm_id is None):
+        outcome, reasons = "not_sent", (f"it is {order.status.value} and was never sent",)
+    else:
+        outcome, reasons = "already_placed", ("an earlier run of the same tick placed it",)
+    return OrderOutcome(
+        order.client_order_id, order.intent.request.symbol, outcome, order.status, order.perm_id, reasons
+    )

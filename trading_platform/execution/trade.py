@@ -1,0 +1,232 @@
+"""What the assets ``order_intents`` and ``orders`` do: guard the run, decide the tick, send it.
+
+The run is judged first (``domain.orders.guards``): a backfill, a past session, a closed market decide and
+send nothing, and say so. Then the tick is decided once (``decide``) and sent once (``submit``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from trading_platform.brokers.base import Broker
+from trading_platform.clock import Clock
+from trading_platform.domain.calendars import TradingCalendar, get_calendar
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.orders.guards import SubmissionAttempt, refusals
+from trading_platform.domain.orders.model import ControlResult, OrderIntent, RiskDecision
+from trading_platform.domain.orders.risk.context import Halt, RiskContext
+from trading_platform.domain.orders.risk.decision import decide
+from trading_platform.domain.signals.model import Signal
+from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.domain.signals.ticks import Decision, Skip, decision_at
+from trading_platform.execution.await_fills import await_fills
+from trading_platform.execution.decide import decide_tick
+from trading_platform.execution.observe import observe
+from trading_platform.execution.report import SubmissionReport
+from trading_platform.execution.submit import submit_tick
+from trading_platform.settings import Settings
+from trading_platform.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILL_WAIT_SECONDS = 3.0
+"""How long a run looks for fills after sending; later ones are the executions sensor's."""
+
+
+@dataclass(frozen=True)
+class OrderRun:
+    """One Dagster run of one strategy's orders. ``connect`` opens the broker connection when first needed."""
+
+    spec: StrategySpec
+    sessions: tuple[str, ...]
+    run_id: str
+    run_tags: Mapping[str, str]
+    settings: Settings
+    clock: Clock
+    instruments: Mapping[str, Instrument]
+    ledger: Ledger
+    connect: Callable[[], Broker]
+    log: Callable[[str], object]
+
+    @cached_property
+    def calendar(self) -> TradingCalendar:
+        """The strategy's calendar."""
+        return get_calendar(self.spec.calendar)
+
+    @property
+    def account(self) -> str:
+        """The account the orders go to; asked of the broker only if the settings don't name it."""
+        return self.settings.ibkr_account or self.connect().account
+
+    def refusals(self, now: datetime, context: RiskContext | None = None) -> tuple[str, ...]:
+        """Reasons why this run may not trade at ``now``; with a ``context``, prices and halts are judged too."""
+        account = self.account if context is None else self.connect().account
+        return refusals(
+            SubmissionAttempt(
+                strategy=self.spec.name,
+                run_tags=self.run_tags,
+                partition_keys=self.sessions,
+                current_session=self.calendar.session_at(now),
+                now=now,
+                symbols=() if context is None else self.spec.universe,
+                quotes={} if context is None else context.quotes,
+                max_price_age=timedelta(seconds=self.spec.limits.max_price_age_seconds),
+                halts=tuple(Halt(halt.reason, halt.set_at) for halt in self.ledger.active_halts(account)),
+                mode=self.settings.mode,
+                account=account,
+                configured_account=self.settings.ibkr_account,
+                is_read_only=self.settings.read_only,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of the decision: ``outcome`` in words, ``skipped`` the signals that need no order."""
+
+    account: str
+    outcome: str
+    skipped: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of the submission. ``refusals`` are the reasons why nothing was sent, if nothing was."""
+
+    account: str
+    outcome: str
+    new_orders: int
+    refusals: tuple[str, ...]
+
+
+def decide_current_tick(run: OrderRun, signals: pd.DataFrame, quarantined: frozenset[str]) -> Decided:
+    """Decide the current tick from its rows in ``signals``, unless this run may not or the tick is decided."""
+    now = run.clock.now()
+    reasons = run.refusals(now)
+    due = decision_at(run.spec, run.calendar, now)
+    if reasons or isinstance(due, Skip):
+        return Decided(run.account, f"nothing decided: {'; '.join(reasons) or due}", [])
+    at_tick = signals[signals["tick_utc"] == due.tick_utc]
+    made_at = at_tick["as_of_utc"].max().to_pydatetime() if len(at_tick) else None
+    decided = decide_tick(
+        run.ledger,
+        run.connect(),
+        run.spec,
+        [_signal(row) for row in at_tick.to_dict("records")],
+        due,
+        instruments=run.instruments,
+        quarantined=quarantined,
+        signal_time_utc=made_at,
+        run_id=run.run_id,
+        code_version=metadata.version("trading-platform"),
+        world=run.settings.world.name,
+    )
+    tick = decided.record.tick
+    if decided.record.is_new:
+        outcome = f"tick {tick.tick_utc:%Y-%m-%d %H:%M} UTC decided: {len(decided.record.orders)} intents"
+    else:
+        outcome = f"tick {tick.tick_utc:%Y-%m-%d %H:%M} UTC was decided at {tick.decided_at:%H:%M:%S} UTC already"
+    return Decided(run.account, outcome, [_readable(asdict(skip)) for skip in decided.skipped])
+
+
+def submit_current_tick(run: OrderRun) -> Sent:
+    """Send the approved intents of the current tick, each exactly once, and look for their fills for a moment."""
+    now = run.clock.now()
+    reasons = run.refusals(now)
+    due = decision_at(run.spec, run.calendar, now)
+    if reasons or isinstance(due, Skip):
+        return Sent(run.account, "nothing sent", 0, reasons or (str(due),))
+    record = run.ledger.tick(run.account, run.spec.name, due.tick_utc)
+    if record is None:
+        return Sent(run.account, "nothing sent", 0, ("the current tick has not been decided: no intents",))
+    if not record.orders:
+        return Sent(run.account, "nothing to send: the tick has no intents", 0, ())
+    broker = run.connect()
+    report = submit_tick(
+        run.ledger,
+        broker,
+        run.instruments,
+        account=broker.account,
+        strategy=run.spec.name,
+        tick_utc=due.tick_utc,
+        guard=_Guard(run, due),
+        clock=run.clock,
+        run_id=run.run_id,
+    )
+    await_fills(
+        run.ledger,
+        broker,
+        report.client_order_ids,
+        account=broker.account,
+        clock=run.clock,
+        run_id=run.run_id,
+        timeout_seconds=FILL_WAIT_SECONDS,
+    )
+    return Sent(broker.account, _outcome(report), report.new_orders, ())
+
+
+class _Guard:
+    """All guards and risk controls once more, right before each order leaves.
+
+    Market and account are observed at the first order, when the lease is held; orders that passed count for
+    the next ones.
+    """
+
+    def __init__(self, run: OrderRun, due: Decision) -> None:
+        self._run = run
+        self._due = due
+        self._context: RiskContext | None = None
+
+    def __call__(self, intent: OrderIntent) -> RiskDecision:
+        now = self._run.clock.now()
+        if self._context is None:
+            self._context = observe(
+                self._run.ledger,
+                self._run.connect(),
+                self._run.spec,
+                self._run.instruments,
+                now=now,
+                quarantined=(),
+                signal_time_utc=intent.as_of_utc,
+            )
+        context = replace(self._context, as_of_utc=now)
+        refused = self._run.refusals(now, context)
+        (decision,) = decide([intent], context)
+        if refused:
+            guard = ControlResult("RunGuards", is_passed=False, reason="; ".join(refused), numbers={})
+            return RiskDecision(intent.client_order_id, (*decision.results, guard))
+        if decision.is_approved:
+            self._context = replace(self._context, approved=(*self._context.approved, intent))
+        return decision
+
+
+def _signal(row: Mapping[Any, Any]) -> Signal:
+    return Signal(
+        symbol=row["symbol"],
+        side=row["side"],
+        target_weight=float(row["target_weight"]),
+        confidence=float(row["confidence"]),
+        price=float(row["price"]),
+        reason=row["reason"],
+    )
+
+
+def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: "" if value is None else str(value) for name, value in record.items()}
+
+
+def _outcome(report: SubmissionReport) -> str:
+    """E.g. "1 placed; 1 already_placed (momentum.AAPL…: filled)"."""
+    parts = []
+    for kind in ("placed", "already_placed", "refused", "rejected", "unknown", "not_sent"):
+        found = report.of(kind)
+        if found:
+            whys = "; ".join(f"{one.client_order_id}: {', '.join(one.reasons)}" for one in found if one.reasons)
+            parts.append(f"{len(found)} {kind.replace('_', ' ')}" + (f" ({whys})" if whys else ""))
+    return "; ".join(parts) or "no orders"

@@ -1,0 +1,1 @@
+"""From the broker to raw bars. Nothing here validates; nothing here writes."""

@@ -1,0 +1,71 @@
+"""The platform as a Dagster resource: its clock, its strategies, its universe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from trading_platform.clock import Clock
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.feeds import Feed, feeds_of
+from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.settings import Settings, get_settings
+from trading_platform.specs.loader import Universe, load_strategy_specs, load_universe, narrow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class PlatformResource(dg.ConfigurableResource):
+    """What every asset may ask for: the time, the strategy specs, the instruments."""
+
+    @property
+    def settings(self) -> Settings:
+        """The process's settings."""
+        return get_settings()
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        return self.settings.clock
+
+    def now(self) -> datetime:
+        """The platform's current instant, tz-aware UTC."""
+        return self.clock.now()
+
+    @property
+    def specs(self) -> tuple[StrategySpec, ...]:
+        """The strategies, their universes narrowed to the settings' symbols."""
+        return configured_specs(self.settings)
+
+    @property
+    def universe(self) -> Universe:
+        """All known instruments."""
+        return load_universe()
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The instrument ``symbol``."""
+        return self.universe.instruments[symbol]
+
+    def feed(self, name: str) -> Feed:
+        """The feed ``name``."""
+        return next(feed for feed in configured_feeds(self.settings) if feed.name == name)
+
+    def spec(self, name: str) -> StrategySpec:
+        """The strategy ``name``."""
+        return next(spec for spec in self.specs if spec.name == name)
+
+
+def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
+    """The strategy specs that the settings name, narrowed to the settings' symbols."""
+    specs = load_strategy_specs(settings.strategies)
+    return narrow(specs, settings.symbols) if settings.symbols else specs
+
+
+def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
+    """The feeds of the configured strategies and of the minute ingest."""
+    ingest = load_universe().ingest
+    if settings.symbols:
+        ingest = tuple(symbol for symbol in ingest if symbol in settings.symbols)
+    return feeds_of(configured_specs(settings), ingest)

@@ -1,0 +1,71 @@
+"""Tables of the market data stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
+
+# inf passes Pandera's gt(0): bound prices from above too
+PRICE = {"gt": 0.0, "lt": 1e9}
+
+
+class Instruments(Table):
+    """What the broker knows of each instrument. Key: symbol."""
+
+    symbol: Series[str] = pa.Field(unique=True, description="Ticker")
+    con_id: Series[int] = pa.Field(gt=0, unique=True, description="IBKR contract id")
+    security_type: Series[str] = pa.Field(isin=["STK", "CRYPTO", "CASH"], description="TWS security type")
+    exchange: Series[str] = pa.Field(description="Where orders are routed")
+    primary_exchange: Series[str] = pa.Field(description="Listing exchange; may be empty")
+    currency: Series[str] = pa.Field(str_length=3, description="Currency of prices")
+    calendar: Series[str] = pa.Field(description="Trading calendar: exchange_calendars code or 24/7")
+    min_tick: Series[float] = pa.Field(**PRICE, description="Smallest price step, in the currency")
+    lot_size: Series[float] = pa.Field(gt=0, description="Smallest quantity step")
+    long_name: Series[str] = pa.Field(description="Name of the company or fund")
+    time_zone: Series[str] = pa.Field(description="Time zone of the trading hours")
+    data_origin: Series[str] = pa.Field(description="Where prices come from: broker, or what the paper market replays")
+
+
+class RawBars(Table):
+    """Bars as the source sent them. Key: symbol, ts_utc. Any number may be wrong or missing."""
+
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
+    ts_utc: Series[UTCStamp] = pa.Field(description="Start of the bar; daily bars: midnight UTC of the session")
+    open: Series[float] = pa.Field(nullable=True, description="First price, USD")
+    high: Series[float] = pa.Field(nullable=True, description="Highest price, USD")
+    low: Series[float] = pa.Field(nullable=True, description="Lowest price, USD")
+    close: Series[float] = pa.Field(nullable=True, description="Last price, USD")
+    volume: Series[float] = pa.Field(nullable=True, description="Traded quantity, shares or coins")
+    is_final: Series[bool] = pa.Field(description="Whether the bar had ended when it was received")
+    source: Series[str] = pa.Field(description="Who sent it")
+    received_at_utc: Series[UTCStamp] = pa.Field(description="When it was received, platform clock")
+
+
+class ValidatedBars(RawBars):
+    """Bars that passed validation. Key: symbol, ts_utc."""
+
+    open: Series[float] = pa.Field(**PRICE, description="First price, USD")
+    high: Series[float] = pa.Field(**PRICE, description="Highest price, USD")
+    low: Series[float] = pa.Field(**PRICE, description="Lowest price, USD")
+    close: Series[float] = pa.Field(**PRICE, description="Last price, USD")
+    volume: Series[float] = pa.Field(ge=0, lt=1e15, description="Traded quantity, shares or coins")
+
+    @pa.dataframe_check(name="high is the highest and low the lowest")
+    def _range_holds(cls, frame: pd.DataFrame) -> Series[bool]:  # noqa: N805 - Pandera makes it a classmethod
+        ends = frame[["open", "close"]].to_numpy()
+        return (frame["high"] >= np.max(ends, axis=1)) & (frame["low"] <= np.min(ends, axis=1))
+
+    class Config:
+        unique = ["symbol", "ts_utc"]  # noqa: RUF012 - Pandera reads a plain class
+
+
+class QuarantinedBars(RawBars):
+    """Bars that failed validation, with what convicted them. Key: symbol, ts_utc, row."""
+
+    reason: Series[str] = pa.Field(description="Reason code, e.g. high_below_close")
+    detail: Series[str] = pa.Field(description="The numbers that convicted the row")

@@ -1,0 +1,70 @@
+"""Tables of the orders stage. The ledger is their source; these are what people and analyses read."""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
+
+STATUSES = [status.value for status in OrderStatus]
+SIDES = ["BUY", "SELL"]
+
+
+class OrderIntents(Table):
+    """What a strategy asked to trade and what risk said of it. Key: client_order_id."""
+
+    client_order_id: Series[str] = pa.Field(unique=True, description="The order's name, also the broker's orderRef")
+    strategy: Series[str] = pa.Field(description="Strategy name")
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
+    tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
+    side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
+    quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
+    order_type: Series[str] = pa.Field(description="MKT, LMT, STP or STP LMT")
+    limit_price: Series[float] = pa.Field(nullable=True, gt=0, description="Limit, USD")
+    decision_price_usd: Series[float] = pa.Field(gt=0, description="Price the decision was made at")
+    notional_usd: Series[float] = pa.Field(gt=0, description="Quantity times decision price")
+    is_approved: Series[bool] = pa.Field(description="Whether every risk control passed")
+    reasons: Series[str] = pa.Field(description="What the failed controls said; empty when approved")
+
+
+class Orders(Table):
+    """Orders as the ledger knows them. Key: client_order_id."""
+
+    client_order_id: Series[str] = pa.Field(unique=True, description="The order's name, also the broker's orderRef")
+    account: Series[str] = pa.Field(description="Account; paper accounts start with D")
+    strategy: Series[str] = pa.Field(description="Strategy name")
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
+    tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
+    side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
+    quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
+    order_type: Series[str] = pa.Field(description="MKT, LMT, STP or STP LMT")
+    status: Series[str] = pa.Field(isin=STATUSES, description="State in the ledger")
+    perm_id: Series[int] = pa.Field(ge=0, description="IBKR's durable id; 0 while unknown")
+    filled_quantity: Series[float] = pa.Field(ge=0, description="Shares or coins executed so far")
+    average_price_usd: Series[float] = pa.Field(nullable=True, gt=0, description="Average fill price")
+    slippage_bps: Series[float] = pa.Field(
+        nullable=True, description="Fill price against decision price, in 1/100 percent; positive is a cost"
+    )
+
+
+class Executions(Table):
+    """Fills as the broker reported them. Key: account, execution_id."""
+
+    execution_id: Series[str] = pa.Field(description="IBKR execution id")
+    client_order_id: Series[str] = pa.Field(description="The order's name; empty when placed elsewhere")
+    perm_id: Series[int] = pa.Field(ge=0, description="IBKR's durable order id")
+    account: Series[str] = pa.Field(description="Account")
+    strategy: Series[str] = pa.Field(description="Strategy name; empty when placed elsewhere")
+    symbol: Series[str] = pa.Field(description="Ticker")
+    side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
+    quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
+    price_usd: Series[float] = pa.Field(gt=0, description="Fill price")
+    commission_usd: Series[float] = pa.Field(nullable=True, description="Null until the commission report came")
+    ts_utc: Series[UTCStamp] = pa.Field(description="When it was executed, broker's clock")
+
+    class Config:
+        unique = ["account", "execution_id"]  # noqa: RUF012 - Pandera reads a plain class

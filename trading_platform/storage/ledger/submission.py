@@ -1,0 +1,209 @@
+"""The order's way to the broker, within a transaction that the caller opens: start, answer, executions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from trading_platform.domain.orders.model import BrokerOrder, OrderStatus, RiskDecision
+from trading_platform.domain.orders.state import is_legal_transition
+from trading_platform.storage.ledger import fills as fill_rows
+from trading_platform.storage.ledger.errors import LedgerRefusedError
+from trading_platform.storage.ledger.halts import select_active
+from trading_platform.storage.ledger.model import (
+    BrokerOrderEffect,
+    BrokerOrderResult,
+    LedgerOrder,
+    SubmissionStart,
+)
+from trading_platform.storage.ledger.orders import (
+    change_order,
+    has_newer_tick,
+    insert_decisions,
+    lock_order,
+    select_orders,
+)
+from trading_platform.storage.ledger.tables import submission_leases
+
+_NEVER_SENT = (OrderStatus.CREATED, OrderStatus.APPROVED)
+
+
+def start(
+    connection: sa.Connection,
+    account: str,
+    client_order_id: str,
+    *,
+    decision: RiskDecision,
+    token: int,
+    holder: str,
+    at: datetime,
+    run_id: str,
+    is_reducing: bool,
+) -> SubmissionStart:
+    """Move approved → submitting, if everything that must hold for that holds in this very transaction.
+
+    A ``submitting`` order is taken over (its token and holder renewed) only by a caller that has proved that it
+    was never sent; see ``trading_platform.execution.submit``.
+    """
+    insert_decisions(connection, account, [decision], stage="submission", at=at, run_id=run_id)
+    current_token = connection.scalar(
+        sa.select(submission_leases.c.fencing_token)
+        .where(submission_leases.c.account == account)
+        .with_for_update(read=True)
+    )
+    order = lock_order(connection, account, client_order_id)
+    refusal: SubmissionStart | None = None
+    if current_token != token:
+        refusal = SubmissionStart.FENCED
+    elif not decision.is_approved or order.status not in (OrderStatus.APPROVED, OrderStatus.SUBMITTING):
+        refusal = SubmissionStart.NOT_APPROVED
+    elif order.status is OrderStatus.SUBMITTING and (order.submission_token or 0) > token:
+        refusal = SubmissionStart.FENCED
+    elif has_newer_tick(connection, account, order.intent.strategy, order.intent.tick_utc):
+        refusal = SubmissionStart.SUPERSEDED
+    elif not is_reducing and select_active(connection, account):
+        refusal = SubmissionStart.HALTED
+    if refusal is not None:
+        return refusal
+    is_repeated = order.status is OrderStatus.SUBMITTING
+    change_order(
+        connection,
+        order,
+        OrderStatus.SUBMITTING,
+        at=at,
+        run_id=run_id,
+        message="taken over from a holder that never sent it" if is_repeated else "",
+        submission_token=token,
+        submission_holder=holder,
+        submitting_at=at,
+    )
+    return SubmissionStart.STARTED
+
+
+def note_unsent(
+    connection: sa.Connection, account: str, client_order_id: str, *, at: datetime, run_id: str, message: str
+) -> None:
+    """Take the holder's name off a submitting order that it did not send: nobody else will send it either.
+
+    Raises:
+        LedgerRefusedError: the order is not ``submitting``.
+    """
+    order = lock_order(connection, account, client_order_id)
+    if order.status is not OrderStatus.SUBMITTING:
+        msg = f"order {client_order_id} is {order.status.value}: only a submitting order can be unsent"
+        raise LedgerRefusedError(msg)
+    change_order(connection, order, order.status, at=at, run_id=run_id, message=message, submission_holder=None)
+
+
+def apply_broker_order(
+    connection: sa.Connection, account: str, broker_order: BrokerOrder, *, at: datetime, run_id: str
+) -> BrokerOrderResult:
+    """Take the broker's word about one order into the ledger, as far as the state machine permits.
+
+    A repeated word changes nothing. Against a final status only an execution counts (``apply_fills``); a live
+    status against a final one is a contradiction to be reported, not to be believed.
+    """
+    found = select_orders(connection, account, client_order_ids=[broker_order.client_order_id], is_locked=True)
+    if not found:
+        return BrokerOrderResult(broker_order, BrokerOrderEffect.UNKNOWN_ORDER, None)
+    order = found[0]
+    target = broker_order.status
+    if order.status.is_terminal and target is not order.status:
+        return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
+    says_nothing = target in (OrderStatus.UNKNOWN, OrderStatus.SUBMITTING, *_NEVER_SENT)
+    if says_nothing or (order.status is OrderStatus.PARTIALLY_FILLED and target is OrderStatus.SUBMITTED):
+        # An approved order is never left approved once the broker has it: it could be sent a second time.
+        target = OrderStatus.UNKNOWN if order.status is OrderStatus.APPROVED else order.status
+
+    perm_id = broker_order.perm_id or order.perm_id
+    filled = max(order.filled_quantity, broker_order.filled_quantity)
+    average = order.average_fill_price
+    if broker_order.filled_quantity and broker_order.filled_quantity >= order.filled_quantity:
+        average = broker_order.average_fill_price or average
+    before = (order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
+    if (target, perm_id, filled, average) == before:
+        return BrokerOrderResult(broker_order, BrokerOrderEffect.UNCHANGED, order.status)
+
+    message = broker_order.message
+    if order.perm_id and perm_id != order.perm_id:
+        message = f"the broker's perm id changed from {order.perm_id} to {perm_id}. {message}".strip()
+    order = _hand_over(connection, order, target, at=at, run_id=run_id)
+    if target is not order.status and not is_legal_transition(order.status, target):
+        return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
+    change_order(
+        connection,
+        order,
+        target,
+        at=at,
+        run_id=run_id,
+        message=message,
+        raw_status=broker_order.raw_status,
+        perm_id=perm_id,
+        filled_quantity=filled,
+        average_fill_price=average,
+    )
+    return BrokerOrderResult(broker_order, BrokerOrderEffect.UPDATED, target)
+
+
+def apply_fills(
+    connection: sa.Connection, account: str, client_order_ids: Sequence[str], *, at: datetime, run_id: str
+) -> None:
+    """Bring the orders' filled quantity and status up to what their recorded fills prove."""
+    totals = fill_rows.totals(connection, account, client_order_ids)
+    for order in select_orders(connection, account, client_order_ids=list(totals), is_locked=True):
+        _apply_fills(connection, order, totals, at=at, run_id=run_id)
+
+
+def _apply_fills(
+    connection: sa.Connection,
+    order: LedgerOrder,
+    totals: Mapping[str, tuple[Decimal, Decimal, int | None]],
+    *,
+    at: datetime,
+    run_id: str,
+) -> None:
+    quantity, average, perm_id = totals[order.client_order_id]
+    filled = max(order.filled_quantity, quantity)
+    if quantity < order.filled_quantity and order.average_fill_price is not None:
+        average = order.average_fill_price
+    target = OrderStatus.FILLED if filled >= order.intent.request.quantity else OrderStatus.PARTIALLY_FILLED
+    is_news = quantity > order.filled_quantity
+    if order.status in (OrderStatus.REJECTED, OrderStatus.FILLED) or (order.status.is_terminal and not is_news):
+        target = order.status
+    perm_id = order.perm_id or perm_id
+    before = (order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
+    if (target, perm_id, filled, average) == before:
+        return
+    order = _hand_over(connection, order, target, at=at, run_id=run_id)
+    change_order(
+        connection,
+        order,
+        target,
+        at=at,
+        run_id=run_id,
+        message="proved by executions",
+        perm_id=perm_id,
+        filled_quantity=filled,
+        average_fill_price=average,
+    )
+
+
+def _hand_over(
+    connection: sa.Connection, order: LedgerOrder, target: OrderStatus, *, at: datetime, run_id: str
+) -> LedgerOrder:
+    """An approved order that the broker turns out to have: first record that it went out."""
+    if order.status is not OrderStatus.APPROVED or target is OrderStatus.APPROVED:
+        return order
+    change_order(
+        connection,
+        order,
+        OrderStatus.SUBMITTING,
+        at=at,
+        run_id=run_id,
+        message="the broker has it already, though this ledger never sent it",
+        submitting_at=at,
+    )
+    return lock_order(connection, order.intent.account, order.client_order_id)

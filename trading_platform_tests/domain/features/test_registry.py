@@ -1,0 +1,76 @@
+"""Features are found by name, and a wrong name is told what would be right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from trading_platform.domain.features.compute import warm_up
+from trading_platform.domain.features.registry import UnknownFeatureError, indicator, indicators, parse
+
+
+def test_a_name_is_an_indicator_and_its_periods() -> None:
+    feature = parse("macd_signal_12_26_9")
+    assert (feature.indicator.name, feature.parameters, feature.is_ranked) == ("macd_signal", (12, 26, 9), False)
+    ranked = parse("rank_return_63")
+    assert (ranked.indicator.name, ranked.parameters, ranked.is_ranked) == ("return", (63,), True)
+    assert ranked.units == "rank across symbols, 0 to 1"
+
+
+@pytest.mark.parametrize("name", ["return_63", "sma_20", "ema_12", "rsi_14", "atr_14", "volatility_20", "zscore_20",
+                                  "macd_12_26_9", "bollinger_upper_20_2", "vwap_distance", "volume_ratio_20"])  # fmt: skip
+def test_the_usual_features_are_there(name: str) -> None:
+    assert parse(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smaa_20", r"no feature 'smaa_20' \(did you mean sma_20\?\)"),
+        ("SMA_20", r"did you mean sma_20"),
+        ("moon_phase", r"no feature 'moon_phase': use one of atr_14, "),
+        ("sma", r"has 0 number\(s\) in its name; write sma_<period>, e.g. sma_20"),
+        ("macd_12_26", r"has 2 number\(s\) in its name; write macd_<fast>_<slow>_<signal>"),
+        ("return_0", r"period must be at least 1"),
+        ("rsi_1", r"period must be at least 2"),
+        ("", r"no feature ''"),
+    ],
+)
+def test_a_wrong_name_is_told_what_would_be_right(name: str, message: str) -> None:
+    with pytest.raises(UnknownFeatureError, match=message):
+        parse(name)
+
+
+def test_the_warm_up_of_several_features_is_the_longest() -> None:
+    assert warm_up(["sma_20", "return_63", "rank_return_70"]) == 71
+    assert warm_up([]) == 1
+
+
+def test_an_exponential_average_warms_up_until_its_seed_weighs_less_than_a_thousandth() -> None:
+    warm = warm_up(["ema_26"])
+    assert (1 - 2 / 27) ** (warm - 26) <= 1e-3 < (1 - 2 / 27) ** (warm - 27)
+
+
+@pytest.mark.parametrize("entry", indicators().values(), ids=lambda entry: entry.name)
+def test_every_indicator_says_what_it_is_and_in_which_units(entry: object) -> None:
+    found = parse(entry.example_name).indicator  # type: ignore[attr-defined] # ids need the bare object
+    assert found is entry
+    assert found.units
+    assert found.summary.endswith(".") or found.summary.endswith(":")
+
+
+def test_an_indicator_can_not_be_registered_twice_or_with_too_few_examples() -> None:
+    with pytest.raises(ValueError, match="registered twice"):
+        indicator("sma", units="price", warm_up=lambda: 1)(lambda bars: bars.close)
+    with pytest.raises(ValueError, match="1 parameter\\(s\\) but 0 example"):
+        indicator("new", units="price", parameters=("period",), warm_up=lambda period: period)(lambda bars: bars.close)
+
+
+def test_the_registry_is_light_to_import() -> None:
+    code = (
+        "import sys, trading_platform.domain.features.registry;"
+        "sys.exit(bool({'pandas', 'numpy', 'talib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

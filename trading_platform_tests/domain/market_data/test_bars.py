@@ -1,0 +1,128 @@
+"""Where bars begin and end, and when they are final."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.market_data.bars import (
+    bar_end,
+    bars_per_session,
+    expected_bar_starts,
+    final_flags,
+    is_final,
+    session_labels,
+)
+from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize
+
+UTC = timezone.utc
+XNYS = get_calendar("XNYS")
+ALWAYS = get_calendar("24/7")
+USUAL, HALF, SUMMER = date(2013, 2, 28), date(2012, 11, 23), date(2012, 7, 5)
+SESSIONS = st.sampled_from(XNYS.sessions(date(2012, 1, 1), date(2013, 12, 31)))
+BAR_SIZES = st.sampled_from(list(BAR_MINUTES))
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("session", "bar_size", "count"),
+    [
+        (USUAL, "1 min", 390),
+        (USUAL, "5 mins", 78),
+        (USUAL, "15 mins", 26),
+        (USUAL, "1 hour", 7),
+        (USUAL, "1 day", 1),
+        (HALF, "5 mins", 42),
+        (HALF, "1 hour", 4),
+    ],
+)
+def test_a_session_of_new_york_has_the_bars_that_its_hours_hold(session: date, bar_size: BarSize, count: int) -> None:
+    assert len(expected_bar_starts(session, bar_size, XNYS)) == count
+
+
+def test_a_market_that_never_closes_has_24_hourly_bars_from_midnight() -> None:
+    starts = expected_bar_starts(USUAL, "1 hour", ALWAYS)
+    assert starts == [utc("2013-02-28T00:00") + timedelta(hours=hour) for hour in range(24)]
+
+
+def test_hourly_bars_begin_at_the_open_and_then_at_full_hours_of_the_market() -> None:
+    assert [start.strftime("%H:%M") for start in expected_bar_starts(SUMMER, "1 hour", XNYS)] == [
+        "13:30",
+        "14:00",
+        "15:00",
+        "16:00",
+        "17:00",
+        "18:00",
+        "19:00",
+    ]
+    assert bar_end(utc("2012-07-05T13:30"), "1 hour", XNYS) == utc("2012-07-05T14:00")
+
+
+def test_a_daily_bar_is_stamped_at_midnight_and_ends_at_the_close_also_of_a_half_day() -> None:
+    assert expected_bar_starts(HALF, "1 day", XNYS) == [utc("2012-11-23T00:00")]
+    assert bar_end(utc("2012-11-23T00:00"), "1 day", XNYS) == utc("2012-11-23T18:00")
+
+
+def test_a_bar_is_final_at_the_instant_it_ends_and_not_before() -> None:
+    start, end = utc("2013-02-28T14:30"), utc("2013-02-28T14:35")
+    assert is_final(start, "5 mins", XNYS, end)
+    assert not is_final(start, "5 mins", XNYS, end - timedelta(microseconds=1))
+
+
+def test_a_bar_of_a_closed_market_is_refused() -> None:
+    with pytest.raises(ValueError, match="XNYS is closed then"):
+        bar_end(utc("2013-02-28T05:00"), "5 mins", XNYS)
+    with pytest.raises(ValueError, match="2013-03-02 is not a session of XNYS"):
+        expected_bar_starts(date(2013, 3, 2), "1 day", XNYS)
+
+
+def test_bars_per_session_are_those_of_a_usual_day() -> None:
+    assert bars_per_session("5 mins", XNYS) == 78
+    assert bars_per_session("1 hour", ALWAYS) == 24
+    assert bars_per_session("1 day", XNYS) == 1
+
+
+@given(session=SESSIONS, bar_size=BAR_SIZES)
+def test_the_bars_of_a_session_follow_each_other_without_a_gap(session: date, bar_size: BarSize) -> None:
+    starts = expected_bar_starts(session, bar_size, XNYS)
+    ends = [bar_end(start, bar_size, XNYS) for start in starts]
+    assert ends[:-1] == starts[1:]
+    assert ends[-1] == XNYS.close_of(session)
+
+
+@given(session=SESSIONS, bar_size=BAR_SIZES, minutes=st.integers(0, 1500))
+def test_whole_columns_get_the_answers_that_single_bars_get(session: date, bar_size: BarSize, minutes: int) -> None:
+    starts = expected_bar_starts(session, bar_size, XNYS)
+    now = XNYS.open_of(session) + timedelta(minutes=minutes)
+    column = pd.Series(pd.DatetimeIndex(starts), index=range(5, 5 + len(starts)))
+    assert final_flags(column, bar_size, XNYS, now).tolist() == [
+        is_final(start, bar_size, XNYS, now) for start in starts
+    ]
+    labels = session_labels(column, bar_size, XNYS)
+    assert set(labels) == {session.isoformat()}
+    assert labels.index.equals(column.index)
+
+
+def test_a_bar_outside_every_session_is_labelled_with_its_date_in_the_market() -> None:
+    stamps = pd.Series(pd.DatetimeIndex([utc("2013-03-01T01:00"), utc("2013-03-02T15:00")]))
+    assert session_labels(stamps, "5 mins", XNYS).tolist() == ["2013-02-28", "2013-03-02"]
+    assert final_flags(stamps, "5 mins", XNYS, utc("2013-03-01T01:05")).tolist() == [True, False]
+
+
+def test_a_column_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="tz-aware"):
+        session_labels(pd.Series(pd.DatetimeIndex(["2013-02-28"])), "5 mins", XNYS)
+
+
+def test_empty_columns_stay_empty() -> None:
+    empty = pd.Series(pd.DatetimeIndex([], tz="UTC"))
+    assert session_labels(empty, "5 mins", XNYS).empty
+    assert final_flags(empty, "1 day", XNYS, utc("2013-03-01T01:05")).empty

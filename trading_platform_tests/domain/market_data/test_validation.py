@@ -1,0 +1,244 @@
+"""Validation divides raw bars into believed and quarantined ones, and loses none."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.market_data.bars import expected_bar_starts, session_labels
+from trading_platform.domain.market_data.validation import REASONS, Validation, validate_bars
+from trading_platform.domain.signals.spec import BarSize
+from trading_platform.schemas.base import validate
+from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
+from trading_platform_tests.domain.bars import random_bars, real_daily_bars
+from trading_platform_tests.shared_data import shared_data
+
+UTC = timezone.utc
+XNYS = get_calendar("XNYS")
+AS_OF = datetime(2013, 2, 28, 20, 45, tzinfo=UTC)
+GOOD = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 100.0}
+
+
+def raw(*rows: dict[str, Any], session: str = "2013-02-28", ts: str = "2013-02-28T15:00Z") -> pd.DataFrame:
+    """Raw bars of AAPL that are good except for what ``rows`` say."""
+    common = {
+        "symbol": "AAPL",
+        "session": session,
+        "ts_utc": ts,
+        **GOOD,
+        "is_final": True,
+        "source": "test",
+        "received_at_utc": "2013-02-28T20:45Z",
+    }
+    frame = pd.DataFrame([common | row for row in rows])
+    for column in ("ts_utc", "received_at_utc"):
+        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601").dt.as_unit("ns")
+    return frame
+
+
+def outcome(frame: pd.DataFrame, bar_size: BarSize = "5 mins") -> Validation:
+    return validate_bars(frame, bar_size=bar_size, calendar=XNYS, as_of=AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault", "detail"),
+    [
+        ("missing_symbol", {"symbol": ""}, "close 11.0"),
+        ("missing_timestamp", {"ts_utc": None}, "close 11.0"),
+        ("missing_price", {"low": np.nan}, "low nan"),
+        ("non_finite_price", {"high": np.inf}, "high inf"),
+        ("non_positive_price", {"low": 0.0}, "low 0.0"),
+        ("price_out_of_range", {"high": 1e9}, "high 1000000000.0"),
+        ("high_below_low", {"high": 8.0}, "high 8.0, low 9.0"),
+        ("high_below_open_or_close", {"high": 10.5}, "high 10.5"),
+        ("low_above_open_or_close", {"low": 10.5}, "low 10.5"),
+        ("missing_volume", {"volume": np.nan}, "volume nan"),
+        ("non_finite_volume", {"volume": np.inf}, "volume inf"),
+        ("negative_volume", {"volume": -1.0}, "volume -1.0"),
+        ("volume_out_of_range", {"volume": 1e15}, "volume 1000000000000000.0"),
+        ("not_a_session", {"session": "2013-03-02"}, "session 2013-03-02 of XNYS"),
+        ("not_a_session", {"session": "2013-02-30"}, "session 2013-02-30 of XNYS"),
+        ("outside_session", {"ts_utc": "2013-02-28T14:25Z"}, "2013-02-28T14:30:00+00:00 to 2013-02-28T21:00:00+00:00"),
+        ("outside_session", {"session": "2010-03-01"}, "session 2010-03-01 is"),
+        ("off_grid", {"ts_utc": "2013-02-28T15:02Z"}, "bar size 5 mins"),
+        ("future_bar", {"ts_utc": "2013-02-28T20:50Z"}, "as of 2013-02-28T20:45:00+00:00"),
+    ],
+)
+def test_a_fault_is_convicted_with_its_reason_and_numbers_and_its_neighbour_is_not(
+    reason: str, fault: dict[str, Any], detail: str
+) -> None:
+    result = outcome(raw(fault, {"symbol": "IBM"}))
+    assert result.quarantined["reason"].tolist() == [reason]
+    assert detail in result.quarantined["detail"].iloc[0]
+    assert result.valid["symbol"].tolist() == ["IBM"]
+    assert result.reason_counts == {reason: 1}
+
+
+def test_every_reason_code_is_explained() -> None:
+    assert len(REASONS) == 19
+    assert all(REASONS.values())
+
+
+def test_exact_doubles_are_kept_once_and_recorded_and_the_final_one_is_kept() -> None:
+    result = outcome(raw({"is_final": False}, {"is_final": True, "source": "other"}, {"is_final": False}))
+    assert result.quarantined["reason"].tolist() == ["exact_duplicate"] * 2
+    assert result.valid["source"].tolist() == ["other"]
+
+
+def test_doubles_that_disagree_are_all_quarantined() -> None:
+    result = outcome(raw({}, {"close": 11.5}, {}, {"symbol": "IBM"}))
+    assert result.quarantined["reason"].tolist() == ["conflicting_duplicate"] * 3
+    assert result.valid["symbol"].tolist() == ["IBM"]
+
+
+def test_a_convicted_row_does_not_discredit_its_double() -> None:
+    result = outcome(raw({"close": np.nan}, {}))
+    assert result.quarantined["reason"].tolist() == ["missing_price"]
+    assert result.valid["close"].tolist() == [11.0]
+
+
+def test_unsorted_rows_are_sorted_and_none_is_punished_for_it() -> None:
+    rows = [{"ts_utc": f"2013-02-28T15:{minute}Z", "symbol": symbol} for minute in (10, 5, 15) for symbol in ("B", "A")]
+    result = outcome(raw(*rows))
+    assert result.quarantined.empty
+    assert result.valid[["symbol", "ts_utc"]].apply(tuple, axis=1).is_monotonic_increasing
+
+
+def test_daily_bars_are_stamped_at_midnight_of_their_session_and_begin_at_its_open() -> None:
+    today = {"session": "2013-02-28", "ts_utc": "2013-02-28T00:00Z"}
+    wrong_stamp = {"session": "2013-02-27", "ts_utc": "2013-02-27T14:30Z"}
+    tomorrow = {"session": "2013-03-01", "ts_utc": "2013-03-01T00:00Z"}
+    result = outcome(raw(today, wrong_stamp, tomorrow), "1 day")
+    assert result.valid["session"].tolist() == ["2013-02-28"]
+    assert result.quarantined["reason"].tolist() == ["outside_session", "future_bar"]
+
+
+def test_bars_after_the_close_of_a_half_day_are_outside_its_session() -> None:
+    rows = raw({"ts_utc": "2012-11-23T17:55Z"}, {"ts_utc": "2012-11-23T18:00Z"}, session="2012-11-23")
+    assert outcome(rows).quarantined["reason"].tolist() == ["outside_session"]
+
+
+def test_markets_that_never_close_have_bars_on_any_day() -> None:
+    frame = raw({}, session="2013-02-23", ts="2013-02-23T03:00Z")
+    result = validate_bars(frame, bar_size="1 hour", calendar=get_calendar("24/7"), as_of=AS_OF)
+    assert len(result.valid) == 1
+
+
+def test_an_empty_frame_stays_empty_and_keeps_its_columns() -> None:
+    result = outcome(raw({}).iloc[:0])
+    assert result.valid.empty
+    assert list(result.quarantined.columns)[-2:] == ["reason", "detail"]
+
+
+def test_a_frame_without_a_column_or_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="lack the column\\(s\\) volume"):
+        outcome(raw({}).drop(columns="volume"))
+    naive = raw({}).assign(ts_utc=pd.Timestamp("2013-02-28T15:00"))
+    with pytest.raises(ValueError, match="tz-aware"):
+        outcome(naive)
+
+
+def test_both_frames_keep_their_contracts() -> None:
+    result = outcome(raw({}, {"symbol": "IBM", "close": np.nan}, {"symbol": "FB", "volume": -1.0}))
+    assert len(validate(ValidatedBars, result.valid)) == 1
+    assert len(validate(QuarantinedBars, result.quarantined)) == 2
+
+
+GRID = [start for day in (date(2013, 2, 27), date(2013, 2, 28)) for start in expected_bar_starts(day, "1 hour", XNYS)]
+STRAY = [datetime(2013, 2, 28, 14, 45, tzinfo=UTC), datetime(2013, 2, 28, 3, tzinfo=UTC), None]
+PRICE = st.sampled_from([9.0, 10.0, 11.0, 12.0] * 4 + [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e9, 5e-324])
+ROW = st.fixed_dictionaries(
+    {
+        "symbol": st.sampled_from(["AAPL", "IBM"]),
+        "session": st.sampled_from(["2013-02-27", "2013-02-28"] * 4 + ["2013-03-02", "2010-03-01", "nonsense"]),
+        "ts_utc": st.sampled_from(GRID + STRAY),
+        "open": PRICE,
+        "high": PRICE,
+        "low": PRICE,
+        "close": PRICE,
+        "volume": st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, np.nan, np.inf, 1e15]),
+    }
+)
+BARELY_BAD = st.fixed_dictionaries(
+    {
+        "symbol": st.sampled_from(["AAPL", "IBM"]),
+        "session": st.just("2013-02-28"),
+        "ts_utc": st.sampled_from(GRID[-7:]),
+        **{name: st.just(value) for name, value in GOOD.items() if name != "volume"},
+        "volume": st.sampled_from([1.0, 1.0, 1.0, 2.0]),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.lists(ROW | BARELY_BAD, max_size=25))
+def test_every_row_is_valid_or_quarantined_and_valid_rows_stay_valid(rows: list[dict[str, Any]]) -> None:
+    frame = pd.DataFrame(rows, columns=["symbol", "session", "ts_utc", *GOOD]).assign(row=range(len(rows)))
+    frame["ts_utc"] = pd.to_datetime(frame["ts_utc"], utc=True).dt.as_unit("ns")
+    result = validate_bars(frame, bar_size="1 hour", calendar=XNYS, as_of=AS_OF)
+
+    assert sorted([*result.valid["row"], *result.quarantined["row"]]) == list(range(len(rows)))
+    before = frame.set_index("row").sort_index()
+    after = pd.concat([result.valid, result.quarantined[frame.columns]]).set_index("row").sort_index()
+    pd.testing.assert_frame_equal(after, before, check_dtype=False)
+    assert set(result.quarantined["reason"]) <= set(REASONS)
+
+    assert not result.valid.duplicated(["symbol", "ts_utc"]).any()
+    assert (result.valid["high"] >= result.valid[["open", "close", "low"]].max(axis=1)).all()
+    again = validate_bars(result.valid, bar_size="1 hour", calendar=XNYS, as_of=AS_OF)
+    assert again.quarantined.empty
+    pd.testing.assert_frame_equal(again.valid, result.valid)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(ROW | BARELY_BAD, max_size=15), seed=st.integers(0, 2**32 - 1))
+def test_the_verdict_does_not_depend_on_the_order_of_the_rows(rows: list[dict[str, Any]], seed: int) -> None:
+    frame = pd.DataFrame(rows, columns=["symbol", "session", "ts_utc", *GOOD])
+    frame["ts_utc"] = pd.to_datetime(frame["ts_utc"], utc=True).dt.as_unit("ns")
+    one, other = (
+        validate_bars(each, bar_size="1 hour", calendar=XNYS, as_of=AS_OF)
+        for each in (frame, frame.sample(frac=1, random_state=seed, ignore_index=True))
+    )
+    pd.testing.assert_frame_equal(one.valid, other.valid)
+    assert one.reason_counts == other.reason_counts
+
+
+def test_bars_that_keep_the_rules_are_all_valid() -> None:
+    bars = random_bars(("A", "B"), 300, seed=1, bar_size="5 mins")
+    result = validate_bars(bars, bar_size="5 mins", calendar=XNYS, as_of=AS_OF)
+    pd.testing.assert_frame_equal(result.valid, bars)
+
+
+def test_the_shipped_real_daily_bars_are_valid_but_for_a_few() -> None:
+    result = validate_bars(real_daily_bars(), bar_size="1 day", calendar=XNYS, as_of=datetime(2013, 3, 4, tzinfo=UTC))
+    assert len(result.valid) + len(result.quarantined) == len(real_daily_bars())
+    assert len(result.quarantined) < 10
+    assert len(validate(ValidatedBars, result.valid.assign(**provenance()))) == len(result.valid)
+
+
+def provenance() -> dict[str, object]:
+    return {"is_final": True, "source": "bokeh", "received_at_utc": pd.Timestamp("2013-03-04", tz="UTC")}
+
+
+@pytest.mark.real_data
+def test_the_known_defects_of_real_daily_bars_are_convicted() -> None:
+    name = "daily_us_equities/sp500_2013_2018_kaggle.parquet"
+    bars = pd.read_parquet(shared_data(name)).rename(columns={"ts": "ts_utc"})
+    bars["session"] = session_labels(bars["ts_utc"], "1 day", XNYS)
+    result = validate_bars(bars, bar_size="1 day", calendar=XNYS, as_of=datetime(2018, 3, 1, tzinfo=UTC))
+    assert len(result.valid) + len(result.quarantined) == len(bars)
+
+    defects = pd.read_csv(shared_data("known_defects.csv"), parse_dates=["ts"])
+    visible = ["null_ohlcv", "high_lt_low", "high_lt_open_or_close", "low_gt_open_or_close"]
+    known = defects[(defects["dataset"] == name) & defects["defect"].isin(visible)]
+    expected = set(zip(known["symbol"], known["ts"], strict=True))
+    convicted = set(zip(result.quarantined["symbol"], result.quarantined["ts_utc"], strict=True))
+    assert expected <= convicted
+    assert convicted - expected == set()

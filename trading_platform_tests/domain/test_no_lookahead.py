@@ -1,0 +1,100 @@
+"""Nothing from the future: what is said at a time is the same whatever comes after it.
+
+Covers every indicator of the registry, its rank, every strategy and every shipped spec; adding one adds its
+test.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trading_platform.domain.features.compute import compute_features, warm_up
+from trading_platform.domain.features.registry import indicators
+from trading_platform.domain.signals.loading import build_strategy, known_strategies, strategy_class
+from trading_platform.domain.signals.model import Strategy
+from trading_platform.specs.loader import load_strategy_specs
+from trading_platform_tests.domain.bars import random_bars
+
+SYMBOLS = ("AAPL", "FB", "IBM")
+FUTURES = st.sampled_from(["cut off", "changed", "shuffled", "flat", "doubled"])
+FEATURES = [entry.example_name for entry in indicators().values()]
+STRATEGIES = [pytest.param(strategy_class(name)(), id=name) for name in known_strategies()]
+SHIPPED = [pytest.param(build_strategy(spec), id=f"spec-{spec.name}") for spec in load_strategy_specs()]
+
+
+def with_other_future(bars: pd.DataFrame, now: datetime, future: str, seed: int) -> pd.DataFrame:
+    """``bars`` up to and including ``now``, and after it something else."""
+    past, later = bars[bars["ts_utc"] <= now], bars[bars["ts_utc"] > now]
+    rng = np.random.default_rng(seed)
+    prices = ["open", "high", "low", "close"]
+    if future == "cut off":
+        return past
+    if future == "changed":
+        factor = rng.uniform(0.1, 10, len(later))
+        later = later.assign(**{name: later[name] * factor for name in prices}, volume=factor * 1000)
+    elif future == "shuffled":
+        values = [*prices, "volume"]
+        later = later.assign(**dict(zip(values, later[values].to_numpy()[rng.permutation(len(later))].T, strict=True)))
+    elif future == "flat":
+        later = later.assign(**dict.fromkeys(prices, 1.0), volume=0.0)
+    else:
+        more = later.assign(symbol=later["symbol"] + "2")
+        later = pd.concat([later, more])
+    return pd.concat([past, later]).sample(frac=1, random_state=seed)
+
+
+@pytest.mark.parametrize("name", [*FEATURES, *(f"rank_{name}" for name in FEATURES)])
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), extra=st.integers(0, 40), future=FUTURES)
+def test_a_feature_does_not_change_with_what_comes_after(name: str, seed: int, extra: int, future: str) -> None:
+    warm = warm_up([name])
+    bars = random_bars(SYMBOLS, warm + 50, seed, bar_size="15 mins")
+    now = sorted(bars["ts_utc"].unique())[warm - 1 + extra]
+    whole = compute_features(bars, [name])
+    other = compute_features(with_other_future(bars, now, future, seed), [name])
+    expected = whole[whole["ts_utc"] <= now].reset_index(drop=True)
+    assert expected[name].notna().any()
+    pd.testing.assert_frame_equal(other[other["ts_utc"] <= now].reset_index(drop=True), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES + SHIPPED)
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), extra=st.integers(0, 20), future=FUTURES)
+def test_a_strategy_does_not_change_its_mind_with_what_comes_after(
+    strategy: Strategy, seed: int, extra: int, future: str
+) -> None:
+    warm = warm_up(strategy.features)
+    bars = random_bars(SYMBOLS, warm + 30, seed, bar_size="15 mins")
+    moments = sorted(bars["ts_utc"].unique())
+    now, as_of = moments[warm - 1 + extra], moments[warm + extra]
+    as_of = as_of.to_pydatetime().astimezone(timezone.utc)
+    past = compute_features(bars[bars["ts_utc"] <= now], strategy.features)
+    expected = strategy.signals(past, as_of=as_of)
+    assert [signal.symbol for signal in expected] == list(SYMBOLS)
+
+    other = compute_features(with_other_future(bars, now, future, seed), strategy.features)
+    assert strategy.signals(other, as_of=as_of) == expected
+    assert strategy.signals(other.sample(frac=1, random_state=seed), as_of=as_of) == expected
+
+
+def test_the_check_convicts_a_feature_that_looks_ahead() -> None:
+    bars = random_bars(SYMBOLS, 60, seed=1)
+    now = bars["ts_utc"].iloc[40]
+    ahead = bars.assign(volume=bars["close"].shift(-1).fillna(1.0))
+    whole = compute_features(ahead, ["volume_ratio_20"])
+    cut = bars[bars["ts_utc"] <= now]
+    other = compute_features(cut.assign(volume=cut["close"].shift(-1).fillna(1.0)), ["volume_ratio_20"])
+    assert not other["volume_ratio_20"].equals(whole.loc[whole["ts_utc"] <= now, "volume_ratio_20"])
+
+
+def test_long_histories_are_cut_off_without_a_trace() -> None:
+    bars = random_bars(("AAPL",), 20_000, seed=2)
+    whole = compute_features(bars, FEATURES)
+    cut = compute_features(bars.head(9_001), FEATURES)
+    pd.testing.assert_frame_equal(whole.head(9_001), cut, check_exact=True)
