@@ -27,6 +27,8 @@ from trading_platform.resources.platform import PlatformResource, configured_fee
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
 
 DEFAULT_PORT = 4002
+CLIENT_IDS = 16
+"""How many API client ids, from the configured one on, runs at the same time may use; IBKR has 32."""
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             host=settings.ibkr_host,
             port=settings.ibkr_port or DEFAULT_PORT,
             client_id=settings.ibkr_client_id,
+            client_id_span=CLIENT_IDS,
             account=settings.ibkr_account,
             mode=settings.mode,
             read_only=settings.read_only,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,10 +19,17 @@ PostgresUrlFactory = Callable[..., str]
 _buckets = itertools.count(1)
 
 
+def quick_directory() -> Path:
+    """A new directory in memory where there is room for it (databases sync a lot), else on disk."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 1024**3
+    return Path(tempfile.mkdtemp(prefix="tp-tests-", dir=memory if has_room else None))
+
+
 @pytest.fixture(scope="session")
 def embedded_postgres() -> Iterator[EmbeddedPostgres]:
     """One PostgreSQL server for the whole test session (and one per worker under pytest-xdist)."""
-    home = Path(tempfile.mkdtemp(prefix="tp-tests-"))
+    home = quick_directory()
     # nothing here has to outlive a power failure
     unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     server = EmbeddedPostgres(home / "postgres", settings=unsafe)

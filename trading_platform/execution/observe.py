@@ -44,7 +44,9 @@ def observe(
     account = broker.account
     positions = {position.symbol: position.quantity for position in broker.positions()}
     own = ledger.strategy_position(account, spec.name)
-    symbols = sorted({*spec.universe, *own})
+    working = _working(ledger, broker)
+    # Whatever is under way anywhere in the account needs a price: buying power counts it.
+    symbols = sorted({*spec.universe, *own, *(order.symbol for order in working)} & instruments.keys())
     return RiskContext(
         as_of_utc=now,
         limits=spec.limits,
@@ -53,7 +55,7 @@ def observe(
         instruments=_details(broker, instruments, symbols),
         strategy_positions=own,
         account_positions=positions,
-        working=_working(ledger, broker),
+        working=working,
         is_market_open=get_calendar(spec.calendar).is_open(now),
         halts=tuple(Halt(halt.reason, halt.set_at) for halt in ledger.active_halts(account)),
         quarantined=frozenset(quarantined),

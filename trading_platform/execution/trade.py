@@ -162,11 +162,10 @@ def submit_current_tick(run: OrderRun) -> Sent:
     await_fills(
         run.ledger,
         broker,
-        report.client_order_ids,
-        account=broker.account,
+        report,
         clock=run.clock,
         run_id=run.run_id,
-        timeout_seconds=FILL_WAIT_SECONDS,
+        wait_seconds=FILL_WAIT_SECONDS,
     )
     return Sent(broker.account, _outcome(report), report.new_orders, ())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,11 +92,13 @@ def local_platform(*, with_gateway: bool = True, gateway_port: int = 0) -> Itera
         _make_dagster_home(settings)
         if gateway is not None:
             endpoint = gateway.wait_until_ready()
-            settings = export({"ibkr_host": endpoint.host, "ibkr_port": endpoint.port})
+            at_gateway = {"ibkr_host": endpoint.host, "ibkr_port": endpoint.port, "ibkr_account": paper_account(settings)}
+            found |= at_gateway
+            settings = export(at_gateway)
         try:
             yield settings
         finally:
-            _forget([*found, *(("ibkr_host", "ibkr_port") if gateway is not None else ())])
+            _forget(found)
 
 
 def paper_account(settings: Settings) -> str:
@@ -105,7 +107,7 @@ def paper_account(settings: Settings) -> str:
     return f"DU{session.replace('-', '')}" if session else "DU1000000"
 
 
-def _forget(names: list[str]) -> None:
+def _forget(names: Iterable[str]) -> None:
     for name in names:
         os.environ.pop(ENV_PREFIX + name.upper(), None)
     get_settings.cache_clear()
@@ -130,15 +132,16 @@ def _database_urls(settings: Settings, stack: ExitStack) -> dict[str, str]:
     if all(getattr(settings, name) is not None for name in names):
         return {}
     from trading_platform.storage.embedded_postgres import EmbeddedPostgres
+    from trading_platform.storage.pooled_connections import pooled
 
     server = EmbeddedPostgres(settings.home / "postgres")
     urls: DatabaseUrls = server.start()
     stack.callback(server.stop)
-    return dict(zip(names, (urls.dagster, urls.ledger, urls.mlflow), strict=True))
+    return dict(zip(names, (pooled(urls.dagster), urls.ledger, urls.mlflow), strict=True))
 
 
 def _prepare_databases(settings: Settings) -> None:
-    from trading_platform.resources.mlflow_session import prepare_tracking_database
+    from trading_platform.storage.mlflow_database import prepare_tracking_database
     from trading_platform.storage.ledger import Ledger
 
     assert settings.ledger_database_url is not None

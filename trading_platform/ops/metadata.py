@@ -60,7 +60,7 @@ def _plain_collection(value: Any) -> Any:
         return _shallow(value)
     if isinstance(value, Set):
         return sorted(value, key=str)
-    if hasattr(value, "tolist") and getattr(value, "ndim", 0):
+    if hasattr(value, "tolist") and getattr(value, "ndim", 0) != 0:
         return value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
         return list(value)

@@ -51,20 +51,20 @@ def sparkline(values: Sequence[float], label: str = "") -> dg.MarkdownMetadataVa
     known = [float(value) for value in values if svg.is_number(value)]
     if not known:
         return dg.MetadataValue.md(_NO_DATA)
-    thin = _thin([float(value) for value in values], SPARKLINE_POINTS)
+    thin = _thin(known if len(values) > SPARKLINE_POINTS else [float(value) for value in values], SPARKLINE_POINTS)
     low, high, last = min(known), max(known), known[-1]
     y = Scale.around(known, 26, 2, margin=0)
     step = 120 / max(len(thin) - 1, 1)
     parts: list[str] = []
     pen_up = True
     for i, value in enumerate(thin):
-        if not math.isfinite(value):
+        if not svg.is_number(value):
             pen_up = True
             continue
         parts.append(f"{'M' if pen_up else ' '}{i * step:.0f} {y(value):.0f}")
         pen_up = False
     color = UP if last >= known[0] else DOWN
-    newest = max(i for i, value in enumerate(thin) if math.isfinite(value))
+    newest = max(i for i, value in enumerate(thin) if svg.is_number(value))
     picture = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="42" viewBox="0 0 124 28">'
         f'<path d="{"".join(parts)}" fill="none" stroke="{color}"/>'
@@ -84,7 +84,7 @@ def candles(
         bars: one symbol, oldest first: ``ts_utc`` (tz-aware), ``open, high, low, close`` and, if there is,
             ``volume``. More than 180 bars are merged into fewer candles, which keeps every high and low.
         markers: LONG and BUY point up from below, SHORT and SELL down from above, FLAT is a ring.
-        title: e.g. "TSLA 5 mins, synthetic path".
+        title: e.g. "TSLA · 5 mins · synthetic path, seed 7".
         time_zone: of the axis labels; daily bars are labelled by their session.
     """
     drawn = _merge(_candles(bars), MAX_CANDLES)
@@ -98,6 +98,7 @@ def candles(
     spread = y.high - y.low
     last = drawn[-1]
     color = UP if last.close >= last.open else DOWN
+    legend = "▲ long ▼ short ○ flat" if markers else ""
     parts = [
         _time_axis([candle.ts for candle in drawn], xs, time_zone, top=_TOP, bottom=370),
         svg.y_axis(y, _LEFT, _RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(6)], avoid=y(last.close)),
@@ -109,7 +110,7 @@ def candles(
             f"M{_LEFT} {svg.px(y(last.close))}H{_RIGHT}", stroke=color, width=0.8, extra=' stroke-dasharray="2 3"'
         ),
         svg.tag(_RIGHT + 3, y(last.close), svg.number(last.close, spread), color),
-        _heading(title, _change(drawn[0].open, last.close)),
+        _heading(title, _facts(legend, _dates(drawn[0].ts, last.ts, time_zone), _change(drawn[0].open, last.close))),
     ]
     alt = f"{title or 'candles'}: {len(drawn)} candles, last {svg.number(last.close, spread)}"
     return dg.MetadataValue.md(svg.markdown_image(svg.document(_WIDTH, 392, parts), alt))
@@ -125,16 +126,19 @@ def equity_curve(
         title: shown above.
         time_zone: of the axis labels.
     """
-    thin = _thin(list(points), MAX_CURVE_POINTS)
     known = [value for _, value in points if svg.is_number(value)]
     if not known:
         return dg.MetadataValue.md(_NO_DATA)
+    if len(points) > MAX_CURVE_POINTS:  # a gap would be thinner than the line
+        points = [point for point in points if svg.is_number(point[1])]
+    thin = _thin(list(points), MAX_CURVE_POINTS)
     y = Scale.around(known, 252, _TOP + 4, margin=0.08)
     pitch = (_RIGHT - _LEFT) / max(len(thin) - 1, 1)
     xs = [_LEFT + pitch * i for i in range(len(thin))] if len(thin) > 1 else [(_LEFT + _RIGHT) / 2]
     line = [(x, y(v)) if svg.is_number(v) else None for x, (_, v) in zip(xs, thin, strict=True)]
     spread, first, last = y.high - y.low, known[0], known[-1]
     color = UP if last >= first else DOWN
+    dates = _dates(thin[0][0], thin[-1][0], time_zone)
     start = svg.path(f"M{_LEFT} {svg.px(y(first))}H{_RIGHT}", stroke=GRID, width=0.8, extra=' stroke-dasharray="4 4"')
     parts = [
         _time_axis([ts for ts, _ in thin], xs, time_zone, top=_TOP, bottom=336),
@@ -144,7 +148,10 @@ def equity_curve(
         svg.path(svg.broken_line(line), stroke=LINE, width=1.8, extra=' stroke-linejoin="round"'),
         *_drawdown_shapes(_drawdowns([value for _, value in points]), xs),
         svg.tag(_RIGHT + 3, y(last), svg.number(last, spread), color),
-        _heading(title, f"{_change(first, last)} · low {svg.money(min(known))} · high {svg.money(max(known))}"),
+        svg.dot(*[point for point in line if point is not None][-1], LINE),
+        _heading(
+            title, _facts(dates, _change(first, last), f"low {svg.money(min(known))}", f"high {svg.money(max(known))}")
+        ),
     ]
     alt = f"{title}: last {svg.number(last, spread)}, low {svg.money(min(known))}, high {svg.money(max(known))}"
     return dg.MetadataValue.md(svg.markdown_image(svg.document(_WIDTH, 358, parts), alt))
@@ -169,12 +176,13 @@ def exposure_bars(
     left, right = 96, 640
     reach = [0.0, *(value for _, value in shown)]
     x = Scale(min(reach), max(reach), left + (60 if min(reach) < 0 else 0), right)
+    capital = equity if equity is not None and svg.is_number(equity) and equity >= 1 else None
     parts: list[str] = []
     for row, (symbol, value) in enumerate(shown):
         y = _TOP + 8 + row * 22
         start, end = sorted((x(0), x(value)))
         color = UP if value > 0 else DOWN
-        share = f" · {value / equity * 100:.1f} %" if equity and svg.is_number(equity) else ""
+        share = f" · {value / capital * 100:.1f} %" if capital else ""
         parts += [
             svg.text(left - 10, y + 12, symbol, anchor="end", bold=True),
             f'<rect x="{svg.px(start)}" y="{y}" width="{svg.px(max(end - start, 1))}" height="16" rx="2" '
@@ -193,8 +201,8 @@ def exposure_bars(
         )
     gross, net = sum(map(abs, values.values())), sum(values.values())
     facts = f"gross {svg.money(gross)} · net {svg.money(net)}"
-    if equity and svg.is_number(equity) and equity > 0:
-        facts += f" · {gross / equity:.2f}× equity"
+    if capital:
+        facts += f" · {gross / capital:.2f}× equity"
     parts.append(_heading(title, facts))
     return dg.MetadataValue.md(
         svg.markdown_image(svg.document(_WIDTH, bottom + (28 if rest else 10), parts), f"{title}: {facts}")
@@ -215,9 +223,9 @@ def _candles(bars: pd.DataFrame) -> list[_Candle]:
     volumes = bars["volume"].tolist() if "volume" in bars else [0.0] * len(bars)
     columns = [bars[name].tolist() for name in ("ts_utc", "open", "high", "low", "close")]
     return [
-        _Candle(ts, *prices, volume if svg.is_number(volume) else 0.0)
-        for ts, *prices, volume in zip(*columns, volumes, strict=True)
-        if all(svg.is_number(price) for price in prices)
+        _Candle(ts, first, high, low, last, volume if svg.is_number(volume) else 0.0)
+        for ts, first, high, low, last, volume in zip(*columns, volumes, strict=True)
+        if all(svg.is_number(price) for price in (first, high, low, last))
     ]
 
 
@@ -349,7 +357,7 @@ def _time_axis(stamps: Sequence[datetime], xs: Sequence[float], time_zone: str, 
     days = [moment.date() for moment in local]
     first_of_day = [i for i in range(1, len(days)) if days[i] != days[i - 1]]
     span = days[-1] - days[0]
-    form = "%Y-%m" if span.days > 700 else "%b %d" if span.days else "%H:%M"
+    form = "%Y-%m" if span.days > 700 else "%b %d" if span.days or is_daily else "%H:%M"
     separators = ""
     if span.days and not is_daily and len(first_of_day) <= 12:
         separators = "".join(f"M{svg.px((xs[i] + xs[i - 1]) / 2)} {top}V{bottom}" for i in first_of_day)
@@ -376,8 +384,21 @@ def _heading(title: str, facts: str) -> str:
     return svg.text(_LEFT, 18, title, size=14, bold=True) + svg.text(_WIDTH - 8, 18, facts, anchor="end", size=12)
 
 
+def _facts(*facts: str) -> str:
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _dates(first: datetime, last: datetime, time_zone: str) -> str:
+    """The day or days that are shown, as dates of the axis."""
+    is_midnight = first.astimezone(timezone.utc).time() == last.astimezone(timezone.utc).time() == datetime.min.time()
+    zone = timezone.utc if is_midnight else ZoneInfo(time_zone)
+    days = [moment.astimezone(zone).date().isoformat() for moment in (first, last)]
+    return " … ".join(dict.fromkeys(days))
+
+
 def _change(first: float, last: float) -> str:
-    return f"{(last / first - 1) * 100:+.2f} %" if first > 0 else ""
+    """The change in percent; nothing where it says nothing: from zero, or ten thousand times as much."""
+    return f"{(last / first - 1) * 100:+.2f} %" if first > 0 and last / first < 1e4 else ""
 
 
 def _thin(values: list[_T], most: int) -> list[_T]:

@@ -18,6 +18,10 @@ LINE = "#3b82d6"
 TEXT = "#7b8591"
 GRID = "#8b949e"
 
+LARGEST = 1e15
+"""Beyond it floats no longer tell cents apart, and labels would not fit."""
+_SMALLEST_SPREAD = 1e-12
+
 Point = tuple[float, float]
 
 
@@ -39,7 +43,9 @@ class Scale:
         """A scale that holds all of ``values`` (finite, at least one) with a margin; also when all are equal."""
         known = list(values)
         low, high = min(known), max(known)
-        room = (high - low) * margin or abs(high) * 0.01 or 1.0
+        room = (high - low) * margin
+        if high - low <= max(abs(low), abs(high), 1.0) * _SMALLEST_SPREAD:
+            room = max(abs(high) * 0.01, 1e-3)
         return cls(low - room, high + room, at_low, at_high)
 
     def ticks(self, count: int) -> list[float]:
@@ -52,8 +58,8 @@ class Scale:
 
 
 def is_number(value: float | None) -> bool:
-    """Whether ``value`` can be drawn."""
-    return value is not None and math.isfinite(value)
+    """Whether ``value`` can be drawn: finite, and of a size that prices and money have."""
+    return value is not None and math.isfinite(value) and abs(value) < LARGEST
 
 
 def px(value: float) -> str:
@@ -62,12 +68,15 @@ def px(value: float) -> str:
 
 
 def number(value: float, spread: float | None = None) -> str:
-    """A value with as many decimals as tell values within ``spread`` (default: the value itself) apart."""
-    scale = abs(spread if spread else value)
-    decimals = 2 if scale == 0 else min(max(3 - math.ceil(math.log10(scale)), 0), 8)
-    if abs(value) < 1e6 and decimals == 1:
-        decimals = 2
-    return f"{value:,.{decimals}f}"
+    """A value with as many decimals as tell values within ``spread`` (default: the value itself) apart.
+
+    Prices below 10,000 have at least two; values from ten million on are written in millions.
+    """
+    if abs(value) >= 1e7:
+        return f"{number(value / 1e6, (spread or value) / 1e6)}M"
+    scale = abs(spread or value)
+    decimals = min(max(2 - math.ceil(math.log10(scale)), 0), 8) if scale else 2
+    return f"{value:,.{max(decimals, 2) if abs(value) < 1e4 else decimals}f}"
 
 
 def money(value: float) -> str:
@@ -126,6 +135,11 @@ def tag(x: float, y: float, content: str, fill: str) -> str:
     width = 7 * len(content) + 8
     box = f'<rect x="{px(x)}" y="{px(y - 9)}" width="{width}" height="18" rx="3" fill="{fill}"/>'
     return box + text(x + width / 2, y + 4, content, anchor="middle", fill="#fff", bold=True)
+
+
+def dot(x: float, y: float, fill: str) -> str:
+    """A small filled circle."""
+    return f'<circle cx="{px(x)}" cy="{px(y)}" r="3" fill="{fill}"/>'
 
 
 def document(width: int, height: int, parts: Iterable[str]) -> str:

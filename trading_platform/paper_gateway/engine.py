@@ -45,8 +45,9 @@ from trading_platform.paper_gateway.prices import (
 )
 from trading_platform.paper_gateway.time_in_force import MINUTE, expiry_of, minute_of, trading_minutes
 
-LONGEST_CATCH_UP = timedelta(days=30)
-"""How much missed time is played after the gateway was down; of a longer absence only the end trades."""
+LONGEST_CATCH_UP = timedelta(days=7)
+"""How much missed time is played after the gateway was down (a second or two of work at most); of a longer
+absence only the end trades. Orders expire at their own time however long it was."""
 
 _INSTANT = timedelta(microseconds=1)
 _PRICE_GRAIN = Decimal("1e-8")
@@ -203,11 +204,14 @@ class MatchingEngine:
     def range_pass(self, minute: datetime) -> None:
         """Match orders that worked through the whole of a past minute against its range."""
         moment = minute + MINUTE - _INSTANT
+        bars: dict[int, Bar | None] = {}
         waiting = [order for order in self.book.in_time_priority() if _worked_through(order, minute)]
         for order in sorted(waiting, key=lambda order: not waits_for_trigger(order)):
             if order.is_done or acts_as_market(order) or not self.market.is_open(order.contract, minute):
                 continue
-            bar = self.market.minute_bar(order.contract, minute)
+            if order.contract.con_id not in bars:
+                bars[order.contract.con_id] = self.market.minute_bar(order.contract, minute)
+            bar = bars[order.contract.con_id]
             if bar is None:
                 continue
             price = None

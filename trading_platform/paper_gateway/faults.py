@@ -18,7 +18,8 @@ class DropConnection:
     """Cut the connection of one client, or of all: now, or around the ``nth`` message of a type.
 
     Without ``message_id`` it happens now. With it, the ``nth`` such message that the gateway sends
-    (``direction`` "out") or receives ("in") cuts the connection ``before`` or ``after`` it had its effect.
+    (``direction`` "out") or receives ("in") cuts the connection ``before`` or ``after`` it had its effect. The
+    answers to a received message are lost with the connection either way.
     """
 
     client_id: int | None = None

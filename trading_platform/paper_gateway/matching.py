@@ -158,10 +158,11 @@ class Venue:
             return [execution for execution in self._engine.executions if execution.ts_utc >= start]
 
     def holdings(self) -> list[Holding]:
-        """The positions that are not flat."""
+        """The positions that are not flat, by contract id."""
         with self._lock:
             now = self._now()
-            return [self._holding(p.contract, now) for p in self._engine.account.positions.values()]
+            positions = sorted(self._engine.account.positions.items())
+            return [self._holding(position.contract, now) for _, position in positions]
 
     def account_values(self) -> dict[str, tuple[str, str]]:
         """TWS's account values: tag → (value, currency). The rules are in :mod:`…paper_gateway.valuation`."""

@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -151,7 +152,9 @@ class PaperGateway:
         self._failure = None
         self._thread = threading.Thread(target=main, name="paper-gateway", daemon=True)
         self._thread.start()
-        is_ready.wait(_THREAD_SECONDS)
+        if not is_ready.wait(_THREAD_SECONDS):
+            msg = f"the paper gateway did not start within {_THREAD_SECONDS:.0f} s: look for a slow disk or large data"
+            raise GatewayError(msg)
         if started:
             self._thread.join(_THREAD_SECONDS)
             self._thread = None
@@ -167,7 +170,8 @@ class PaperGateway:
         thread, self._thread = self._thread, None
         if thread is None or self._loop is None or self._stopping is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        with suppress(RuntimeError):  # the loop is closed: the gateway has ended by itself, and says why below
+            self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join(_THREAD_SECONDS)
         if self._failure is not None:
             raise self._failure
@@ -221,10 +225,11 @@ class PaperGateway:
         return Hub(config, self._now, contracts, market, venue, self.faults)
 
     async def _serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(self.hub, stream, writer)
         task = asyncio.current_task()
-        if task is None:
+        if task is None or self._hub is None:
+            writer.close()
             return
+        session = Session(self._hub, stream, writer)
         self._connections[task] = session
         try:
             await session.run()

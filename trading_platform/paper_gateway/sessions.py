@@ -87,7 +87,7 @@ class Session:
             return
         delivery = self.hub.faults.outgoing(self.client_id, int(message_id), Outgoing.ORDER_STATUS)
         if delivery.cut == "before":
-            self.abort()
+            self.close()
             return
         if not delivery.is_muted:
             frame = encode_frame(fields) * delivery.copies
@@ -160,7 +160,17 @@ class Session:
         for key, stream in list(self.streams.items()):
             if is_forced or moment >= self._due[key]:
                 self._due[key] = moment + stream.interval_seconds
-                stream.refresh()
+                self._refresh_one(key, stream)
+
+    def _refresh_one(self, key: tuple[str, int], stream: Stream) -> None:
+        try:
+            stream.refresh()
+        except Exception:
+            # One client's subscription must not take the gateway down; the client is told, and the log has the cause.
+            kind, request_id = key
+            log.exception("subscription %s %s of client %s failed and ends", kind, request_id, self.client_id)
+            self.unsubscribe(kind, request_id)
+            self.error(request_id, 322, f"Error processing request: the subscription ({kind}) failed and has ended")
 
     def close(self) -> None:
         """End the connection after everything written so far is on its way."""
@@ -205,6 +215,7 @@ class Session:
         if self.client_id is None and message_id != Incoming.START_API:
             self.error(-1, 504, "Not connected: the first message must be startApi")
             return False
+        self._has_ended_output = self._has_ended_output or cut == "after"
         dispatch(self, message_id, fields[1:])
         if cut == "after":
             self.abort()
@@ -219,7 +230,7 @@ class Session:
             self.send(account_messages.portfolio_value(hub.venue.account, news.holding, price))
             for stream_kind, request_id in list(self.streams):
                 if stream_kind == "account":
-                    self.streams[stream_kind, request_id].refresh()
+                    self._refresh_one((stream_kind, request_id), self.streams[stream_kind, request_id])
 
     def _hears_of(self, client_id: int, order_id: int) -> bool:
         return client_id == self.client_id and (client_id, order_id) not in self._silenced

@@ -24,6 +24,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
     host: str = Field(default="127.0.0.1", description="Host of TWS, IB Gateway or the paper gateway.")
     port: int = Field(description="Its API port: TWS 7497 paper, 7496 live; IB Gateway 4002 paper, 4001 live.")
     client_id: int = Field(default=10, description="API client id; each connection at a time needs its own.")
+    client_id_span: int = Field(default=1, ge=1, description="Ids from client_id on to try while one is in use.")
     account: str | None = Field(default=None, description="Account id; unset: the only account offered. Live needs it.")
     mode: str = Field(default="paper", description="paper or live. Paper refuses every account that is not D….")
     read_only: bool = Field(default=False, description="Refuse every order and every cancellation.")
@@ -56,7 +57,8 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         host=self.host,
                         port=self.port,
                         client_id=self.client_id,
-                        account=self.account,
+                        client_id_span=self.client_id_span,
+                        account=self.account or None,
                         mode=cast(Literal["paper", "live"], self.mode),
                         read_only=self.read_only,
                         connect_timeout_seconds=self.connect_timeout_seconds,

@@ -7,6 +7,7 @@ for a whole Dagster run. Around it these of its faults are mended:
 - It searches for a run and makes one if none is found, so parallel steps make two. Here the run is made first,
   and its id handed in as ``mlflow_run_id``.
 - A failed Dagster run ends as FINISHED. Here the run ends as what the asset did.
+- It renames the run it is given to the name of the Dagster job. Here it is named as the session.
 - Two Dagster runs in one process share a run. Here a run that somebody left open is closed first.
 - ``dg.EnvVar`` fails in ``.configured()``. Here it works, being resolved before.
 
@@ -86,7 +87,7 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its 
                 "experiment_name": strategy,
                 "mlflow_tracking_uri": self.tracking_uri,
                 "mlflow_run_id": found.info.run_id,
-                "extra_tags": identity,
+                "extra_tags": {**identity, "mlflow.runName": session},
             }
         )
         status = "FAILED"

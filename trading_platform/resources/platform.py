@@ -11,7 +11,7 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
-from trading_platform.specs.loader import Universe, load_strategy_specs, load_universe, narrow
+from trading_platform.specs.loader import Universe, load_strategy_specs, load_universe, narrow, narrow_ingest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,7 +42,7 @@ class PlatformResource(dg.ConfigurableResource):
     @property
     def universe(self) -> Universe:
         """All known instruments."""
-        return load_universe()
+        return load_universe(self.settings.strategies)
 
     def instrument(self, symbol: str) -> Instrument:
         """The instrument ``symbol``."""
@@ -58,14 +58,18 @@ class PlatformResource(dg.ConfigurableResource):
 
 
 def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
-    """The strategy specs that the settings name, narrowed to the settings' symbols."""
-    specs = load_strategy_specs(settings.strategies)
-    return narrow(specs, settings.symbols) if settings.symbols else specs
+    """The strategy specs that the settings name, narrowed to the settings' symbols.
+
+    Raises:
+        SpecError: a file says something wrong.
+        UnknownSymbolError: narrowed to a symbol that nobody knows, or that no strategy trades.
+    """
+    universe = load_universe(settings.strategies)
+    specs = load_strategy_specs(settings.strategies, universe=universe)
+    return narrow(specs, settings.symbols, universe=universe) if settings.symbols else specs
 
 
 def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
     """The feeds of the configured strategies and of the minute ingest."""
-    ingest = load_universe().ingest
-    if settings.symbols:
-        ingest = tuple(symbol for symbol in ingest if symbol in settings.symbols)
-    return feeds_of(configured_specs(settings), ingest)
+    universe = load_universe(settings.strategies)
+    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).ingest)

@@ -25,6 +25,7 @@ from trading_platform.specs.yaml_file import read_mapping
 SHIPPED = Path(__file__).parent
 UNIVERSE_FILE = "universe.yaml"
 FEED_NAMES = (DAILY, MINUTE)
+UNION_MEMBERS = {"float", "int", "str", "bool"}
 USUAL_CALENDARS = (ALWAYS_OPEN, "XNYS")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -177,16 +178,21 @@ def _parse(model: type[Model], file: Path) -> Model:
     try:
         return model.model_validate(read_mapping(file))
     except ValidationError as error:
-        problems = [(_dotted(case["loc"]), _problem(model, case)) for case in error.errors(include_url=False)]
-        first, *others = problems
-        more = "".join(f"; {key}: {problem}" for key, problem in others)
-        raise SpecError(file, first[0], first[1] + more) from error
+        problems: dict[str, str] = {}
+        for case in error.errors(include_url=False):
+            problems.setdefault(_dotted(case["loc"]), _problem(model, case))
+        (key, first), *others = problems.items()
+        more = "".join(f"; {other}: {problem}" for other, problem in others)
+        raise SpecError(file, key, first + more) from error
     except (OSError, ValueError) as error:
         raise SpecError(file, "", str(error)) from error
 
 
 def _dotted(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]")
+    parts = [str(part) for part in location if part != "[key]"]
+    if parts[-1:] and parts[-1] in UNION_MEMBERS:
+        del parts[-1]  # pydantic complains once per type that a parameter may have
+    return ".".join(parts)
 
 
 def _problem(model: type[BaseModel], case: Any) -> str:

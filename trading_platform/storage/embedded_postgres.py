@@ -262,7 +262,7 @@ class EmbeddedPostgres:
             is_ours = process.name().startswith("postgres") and Path(process.cwd()).samefile(self.data_dir)
         except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
             return None
-        return process if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if is_ours and not _has_ended(process) else None
 
     def _is_answering(self, timeout_seconds: float) -> bool:
         """Whether a server of this data directory runs and takes connections; waits while it starts or stops."""
@@ -337,7 +337,7 @@ class EmbeddedPostgres:
                 process.send_signal(how)
             deadline = time.monotonic() + patience
             while time.monotonic() < deadline:
-                if self._server_process() is None:
+                if _has_ended(process):  # the pid file goes a moment earlier
                     return
                 time.sleep(0.02)
         msg = f"the PostgreSQL of {self.data_dir} (process {process.pid}) does not stop: look into {self._log}"
@@ -379,3 +379,12 @@ class EmbeddedPostgres:
                 self.create_database(name)
             if name in RELAXED_DATABASES and not is_relaxed.get(name):
                 self._execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -6,7 +6,7 @@ test.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trading_platform.domain.features import registry
 from trading_platform.domain.features.compute import compute_features, warm_up
-from trading_platform.domain.features.registry import indicators
+from trading_platform.domain.features.registry import Indicator, SymbolBars, indicators
 from trading_platform.domain.signals.loading import build_strategy, known_strategies, strategy_class
-from trading_platform.domain.signals.model import Strategy
+from trading_platform.domain.signals.model import Signal, Strategy
+from trading_platform.domain.signals.strategies.cross_sectional_momentum import CrossSectionalMomentum
 from trading_platform.specs.loader import load_strategy_specs
 from trading_platform_tests.domain.bars import random_bars
 
@@ -49,10 +51,8 @@ def with_other_future(bars: pd.DataFrame, now: datetime, future: str, seed: int)
     return pd.concat([past, later]).sample(frac=1, random_state=seed)
 
 
-@pytest.mark.parametrize("name", [*FEATURES, *(f"rank_{name}" for name in FEATURES)])
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**31), extra=st.integers(0, 40), future=FUTURES)
-def test_a_feature_does_not_change_with_what_comes_after(name: str, seed: int, extra: int, future: str) -> None:
+def check_feature(name: str, seed: int, extra: int, future: str) -> None:
+    """Values up to a moment are the same with another future."""
     warm = warm_up([name])
     bars = random_bars(SYMBOLS, warm + 50, seed, bar_size="15 mins")
     now = sorted(bars["ts_utc"].unique())[warm - 1 + extra]
@@ -63,38 +63,62 @@ def test_a_feature_does_not_change_with_what_comes_after(name: str, seed: int, e
     pd.testing.assert_frame_equal(other[other["ts_utc"] <= now].reset_index(drop=True), expected, check_exact=True)
 
 
+def check_strategy(strategy: Strategy, seed: int, extra: int, future: str) -> None:
+    """Signals at a moment are the same with another future."""
+    warm = warm_up(strategy.features)
+    bars = random_bars(SYMBOLS, warm + 30, seed, bar_size="15 mins")
+    moments = sorted(bars["ts_utc"].unique())
+    now, as_of = moments[warm - 1 + extra], moments[warm + extra].to_pydatetime()
+    past = compute_features(bars[bars["ts_utc"] <= now], strategy.features)
+    expected = strategy.signals(past, as_of=as_of)
+    assert [signal.symbol for signal in expected] == list(SYMBOLS)
+    other = compute_features(with_other_future(bars, now, future, seed), strategy.features)
+    assert strategy.signals(other, as_of=as_of) == expected
+    assert strategy.signals(other.sample(frac=1, random_state=seed), as_of=as_of) == expected
+
+
+@pytest.mark.parametrize("name", [*FEATURES, *(f"rank_{name}" for name in FEATURES)])
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**31), extra=st.integers(0, 40), future=FUTURES)
+def test_a_feature_does_not_change_with_what_comes_after(name: str, seed: int, extra: int, future: str) -> None:
+    check_feature(name, seed, extra, future)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES + SHIPPED)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**31), extra=st.integers(0, 20), future=FUTURES)
 def test_a_strategy_does_not_change_its_mind_with_what_comes_after(
     strategy: Strategy, seed: int, extra: int, future: str
 ) -> None:
-    warm = warm_up(strategy.features)
-    bars = random_bars(SYMBOLS, warm + 30, seed, bar_size="15 mins")
-    moments = sorted(bars["ts_utc"].unique())
-    now, as_of = moments[warm - 1 + extra], moments[warm + extra]
-    as_of = as_of.to_pydatetime().astimezone(timezone.utc)
-    past = compute_features(bars[bars["ts_utc"] <= now], strategy.features)
-    expected = strategy.signals(past, as_of=as_of)
-    assert [signal.symbol for signal in expected] == list(SYMBOLS)
-
-    other = compute_features(with_other_future(bars, now, future, seed), strategy.features)
-    assert strategy.signals(other, as_of=as_of) == expected
-    assert strategy.signals(other.sample(frac=1, random_state=seed), as_of=as_of) == expected
+    check_strategy(strategy, seed, extra, future)
 
 
-def test_the_check_convicts_a_feature_that_looks_ahead() -> None:
-    bars = random_bars(SYMBOLS, 60, seed=1)
-    now = bars["ts_utc"].iloc[40]
-    ahead = bars.assign(volume=bars["close"].shift(-1).fillna(1.0))
-    whole = compute_features(ahead, ["volume_ratio_20"])
-    cut = bars[bars["ts_utc"] <= now]
-    other = compute_features(cut.assign(volume=cut["close"].shift(-1).fillna(1.0)), ["volume_ratio_20"])
-    assert not other["volume_ratio_20"].equals(whole.loc[whole["ts_utc"] <= now, "volume_ratio_20"])
+@pytest.mark.parametrize("future", ["cut off", "changed", "shuffled", "flat"])
+def test_a_feature_that_looks_ahead_is_convicted(future: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tomorrow(bars: SymbolBars) -> np.ndarray:
+        return np.append(bars.close[1:], bars.close[-1])
+
+    peek = Indicator("peek", tomorrow, (), (), 1, "price", lambda: 1, is_recursive=False)
+    monkeypatch.setitem(registry._INDICATORS, "peek", peek)
+    try:
+        with pytest.raises(AssertionError):
+            check_feature("peek", seed=1, extra=5, future=future)
+    finally:
+        registry.parse.cache_clear()
+
+
+@pytest.mark.parametrize("future", ["changed", "flat"])
+def test_a_strategy_that_looks_ahead_is_convicted(future: str) -> None:
+    class Peeking(CrossSectionalMomentum):
+        def signals(self, features: pd.DataFrame, *, as_of: datetime) -> list[Signal]:
+            return super().signals(features, as_of=as_of + timedelta(hours=1))
+
+    with pytest.raises(AssertionError):
+        check_strategy(Peeking(), seed=1, extra=3, future=future)
 
 
 def test_long_histories_are_cut_off_without_a_trace() -> None:
-    bars = random_bars(("AAPL",), 20_000, seed=2)
+    bars = random_bars(("AAPL",), 20_000, seed=2, bar_size="5 mins", calendar="24/7")
     whole = compute_features(bars, FEATURES)
     cut = compute_features(bars.head(9_001), FEATURES)
     pd.testing.assert_frame_equal(whole.head(9_001), cut, check_exact=True)

@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
-from trading_platform.paper_gateway.model import Contract, OrderTicket
+from trading_platform.paper_gateway.model import Action, Contract, OrderTicket
 from trading_platform.paper_gateway.order_checks import check_ticket
 from trading_platform_tests.paper_gateway.venue_kit import AAPL, ACCOUNT, BTC, et, ticket
 
@@ -18,7 +19,7 @@ FOREX = replace(AAPL, security_type="CASH", symbol="EUR")
     ("contract", "order", "code"),
     [
         (AAPL, replace(ticket("BUY", 1), account="DU9"), 321),
-        (AAPL, replace(ticket("BUY", 1), action="SSHORT"), 303),
+        (AAPL, replace(ticket("BUY", 1), action=cast(Action, "SSHORT")), 303),
         (FOREX, ticket("BUY", 1), 203),
         (AAPL, ticket("BUY", 1, "TRAIL"), 387),
         (AAPL, ticket("BUY", 1, ""), 387),

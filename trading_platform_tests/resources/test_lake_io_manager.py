@@ -186,13 +186,15 @@ def test_unpartitioned_assets_feed_each_other_and_partitioned_ones(lake: Countin
 
 
 def test_an_unpartitioned_input_that_does_not_exist_is_an_error(lake: CountingLake) -> None:
-    instruments = dg.AssetSpec(["market_data", "instruments"])
+    @dg.asset(key=["market_data", "instruments"])
+    def instruments() -> dg.MaterializeResult[pd.DataFrame]:
+        return dg.MaterializeResult(value=pd.DataFrame())
 
-    @dg.asset(key=["portfolio", "x"], ins={"instruments": dg.AssetIn(key=instruments.key)})
-    def x(instruments: pd.DataFrame) -> None: ...
+    @dg.asset(key=["portfolio", "x"], ins={"table": dg.AssetIn(key=["market_data", "instruments"])})
+    def x(table: pd.DataFrame) -> None: ...
 
     with pytest.raises(LakeMissingError, match="materialize the asset market_data/instruments first"):
-        run([x], lake)
+        run([instruments, x], lake, selection=[x])
 
 
 def test_an_asset_that_stores_nothing_never_meets_the_lake(lake: CountingLake) -> None:

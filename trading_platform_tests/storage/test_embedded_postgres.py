@@ -24,12 +24,13 @@ from trading_platform.storage.postgres_programs import (
     PostgresStorageError,
     PostgresVersionError,
 )
+from trading_platform_tests.conftest import quick_directory
 
 
 @pytest.fixture(scope="module")
 def stopped_server() -> Iterator[Path]:
     """A data directory with the platform's databases, whose server has been stopped."""
-    home = Path(tempfile.mkdtemp(prefix="tp-tests-"))
+    home = quick_directory()
     with EmbeddedPostgres(home / "postgres"):
         pass
     yield home / "postgres"
@@ -37,18 +38,24 @@ def stopped_server() -> Iterator[Path]:
 
 
 @pytest.fixture
-def data_dir(stopped_server: Path) -> Iterator[Path]:
-    """A copy of it, removed with whatever server is left on it."""
-    home = Path(tempfile.mkdtemp(prefix="tp-tests-"))
-    copy = home / "postgres"
-    shutil.copytree(stopped_server, copy)
-    copy.chmod(0o700)
-    yield copy
-    server = postmaster(copy)
+def home() -> Iterator[Path]:
+    """An empty directory, removed with whatever server is left in its ``postgres``."""
+    directory = quick_directory()
+    yield directory
+    server = postmaster(directory / "postgres")
     if server is not None:
         server.kill()
         server.wait()
-    shutil.rmtree(home)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def data_dir(stopped_server: Path, home: Path) -> Path:
+    """A copy of the stopped server's directory."""
+    copy = home / "postgres"
+    shutil.copytree(stopped_server, copy)
+    copy.chmod(0o700)
+    return copy
 
 
 def postmaster(data_dir: Path) -> psutil.Process | None:
@@ -104,9 +111,9 @@ class User:
         self.process.communicate()
 
 
-def test_it_starts_from_nothing_with_three_databases(tmp_path: Path) -> None:
-    home = tmp_path / "with space & 100%" / "home"
-    with EmbeddedPostgres(home / "postgres") as server:
+def test_it_starts_from_nothing_with_three_databases(home: Path) -> None:
+    place = home / "with space & 100%" / "home"
+    with EmbeddedPostgres(place / "postgres") as server:
         urls = server.start()
         assert [url.split("?")[0] for url in (urls.dagster, urls.mlflow, urls.ledger)] == [
             f"postgresql+psycopg2://postgres@/{name}" for name in ("dagster", "mlflow", "ledger")
@@ -116,10 +123,10 @@ def test_it_starts_from_nothing_with_three_databases(tmp_path: Path) -> None:
         assert query(urls.dagster, "SHOW fsync") == "on"
         assert int(query(urls.dagster, "SHOW max_connections")) >= 100
         assert query(urls.ledger, "SHOW listen_addresses") == ""
-        process = postmaster(home / "postgres")
+        process = postmaster(place / "postgres")
     assert process is not None
     assert not is_alive(process)
-    assert sorted(path.name for path in home.iterdir()) == ["postgres", "postgres.lock", "postgres.users"]
+    assert sorted(path.name for path in place.iterdir()) == ["postgres", "postgres.lock", "postgres.users"]
 
 
 def test_variables_of_postgres_in_the_environment_change_nothing(
@@ -143,14 +150,14 @@ def test_the_last_of_several_users_stops_the_server(data_dir: Path) -> None:
     assert not is_alive(process)
 
 
-def test_users_that_start_at_once_on_nothing_share_one_server(tmp_path: Path) -> None:
-    users = [User(tmp_path / "postgres") for _ in range(3)]
+def test_users_that_start_at_once_on_nothing_share_one_server(home: Path) -> None:
+    users = [User(home / "postgres") for _ in range(3)]
     urls = {user.url() for user in users}
     assert len(urls) == 1
     assert query(urls.pop(), "SELECT count(*) FROM pg_database WHERE datname IN ('dagster','mlflow','ledger')") == 3
     for user in users:
         user.end()
-    assert postmaster(tmp_path / "postgres") is None
+    assert postmaster(home / "postgres") is None
 
 
 def test_two_holders_in_one_process_are_two_users(data_dir: Path) -> None:
@@ -207,19 +214,20 @@ def test_what_was_committed_survives_the_death_of_everything(data_dir: Path) -> 
         assert query(server.url_of("ledger"), "SELECT id FROM fills") == 42
 
 
-@pytest.mark.parametrize("content", ["{pid}\n{data_dir}\n1\n5432\n{data_dir}\n\n1 1\nready\n", "{pid}", "", "half"])
-def test_a_stale_or_torn_pid_file_does_not_keep_it_from_starting(data_dir: Path, content: str) -> None:
+def test_a_stale_or_torn_pid_file_does_not_keep_it_from_starting(data_dir: Path) -> None:
     # the process id now belongs to somebody else: this test
-    (data_dir / "postmaster.pid").write_text(content.format(pid=os.getpid(), data_dir=data_dir))
-    with EmbeddedPostgres(data_dir) as server:
-        assert query(server.url_of("ledger"), "SELECT 1") == 1
+    whole = f"{os.getpid()}\n{data_dir}\n1\n5432\n{data_dir}\n\n1 1\nready\n"
+    for content in (whole, str(os.getpid()), "", "half"):
+        (data_dir / "postmaster.pid").write_text(content)
+        with EmbeddedPostgres(data_dir) as server:
+            assert query(server.url_of("ledger"), "SELECT 1") == 1
 
 
-def test_an_interrupted_creation_is_begun_again(tmp_path: Path) -> None:
-    unfinished = tmp_path / ".postgres.new-abc"
+def test_an_interrupted_creation_is_begun_again(home: Path) -> None:
+    unfinished = home / ".postgres.new-abc"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("18\n")
-    with EmbeddedPostgres(tmp_path / "postgres") as server:
+    with EmbeddedPostgres(home / "postgres") as server:
         assert query(server.url_of("ledger"), "SELECT 1") == 1
     assert not unfinished.exists()
 

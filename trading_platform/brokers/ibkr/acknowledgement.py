@@ -63,14 +63,11 @@ class Acknowledgement:
 
     @property
     def verdict(self) -> Verdict:
-        """What the messages so far amount to. A fill outweighs everything; a cancellation with its reason is an answer."""
-        if self.filled > 0:
-            return Verdict.ACKNOWLEDGED
-        if self.rejection is not None:
+        """What the messages so far amount to. A fill outweighs everything, a refusal outweighs a status."""
+        is_live = self.status in _LIVE and self.perm_id != 0
+        if self.rejection is not None and self.filled == 0:
             return Verdict.REJECTED
-        if self.status in _LIVE and self.perm_id:
-            return Verdict.ACKNOWLEDGED
-        if self.has_cancel_reason:
+        if self.filled > 0 or is_live or self.has_cancel_reason:
             return Verdict.ACKNOWLEDGED
         if self.is_lost:
             return Verdict.LOST

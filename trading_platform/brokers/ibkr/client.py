@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 import_on_loop("trading_platform.brokers.ibkr.orders")
 
 from trading_platform.brokers.ibkr import orders, requests  # noqa: E402
-from trading_platform.brokers.ibkr.connection import Connection, open_connection  # noqa: E402
+from trading_platform.brokers.ibkr.connection import Connection, open_with_free_client_id  # noqa: E402
 
 T = TypeVar("T")
 
 
 class IBKRBroker:
-    """One account at IBKR through one client id. Connects at the first call, or at :meth:`connect`.
+    """One account at IBKR through one client id at a time. Connects at the first call, or at :meth:`connect`.
 
     Usable as a context manager, which closes the connection at the end. Errors are those of ``brokers.base``.
     """
@@ -167,7 +167,9 @@ class IBKRBroker:
         self._forget_parents_connection()
         async with self._connecting:
             if self._connection is None or not self._connection.is_open:
-                self._connection = await open_connection(self._config)
+                self._connection = await open_with_free_client_id(self._config)
+                # fills of an outage are not announced: they have to be asked for
+                self._connection.when_restored(requests.executions)
                 # a reconnect must end at the same account
                 self._config = replace(self._config, account=self._connection.account)
             return self._connection

@@ -15,12 +15,14 @@ class IBKRConfig:
     """Where the gateway is, whose account it must be, and how long to wait. Safe by default: paper.
 
     Ports: TWS 7497 paper, 7496 live; IB Gateway 4002 paper, 4001 live. ``account`` of ``None`` takes the only
-    account offered. All durations are seconds. ``read_attempts`` counts the first one; orders have only one.
+    account offered. ``client_id_span`` ids from ``client_id`` on are tried in turn while one is in use. All
+    durations are seconds. ``read_attempts`` counts the first one; orders have only one.
     """
 
     host: str = "127.0.0.1"
     port: int = 4002
     client_id: int = 10
+    client_id_span: int = 1
     account: str | None = None
     mode: TradingMode = "paper"
     read_only: bool = False

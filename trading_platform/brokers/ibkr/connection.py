@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from ib_insync.contract import Contract
@@ -49,10 +50,12 @@ class Connection:
         self.knows_open_orders = False
         self.has_market_data_type = False
         self._ib = ib
+        self.summary_lock = asyncio.Lock()
         self._is_degraded = False
         self._keyed = asyncio.Lock()
         self._keyed_future: asyncio.Future[Any] | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._on_restored: Callable[[Connection], Awaitable[object]] | None = None
         ib.errorEvent += self._on_error
 
     @property
@@ -137,6 +140,10 @@ class Connection:
             msg = f"{what}: the connection to {self.config.address} was lost before the answer came"
             raise BrokerConnectionError(msg) from error
 
+    def when_restored(self, work: Callable[[Connection], Awaitable[object]]) -> None:
+        """Name what is to be asked when the gateway has its connection to IBKR back (1101, 1102)."""
+        self._on_restored = work
+
     def close(self) -> None:
         """Close the socket and fail whatever still waits for an answer. Can be called twice."""
         for task in self._background:
@@ -164,26 +171,38 @@ class Connection:
             _log.warning("the gateway has lost its connection to IBKR: %s", text)
             self._is_degraded = True
         elif code in errors.CONNECTIVITY_RESTORED:
-            _log.warning("the gateway is connected to IBKR again (%d): asking for executions", code)
+            _log.warning("the gateway is connected to IBKR again (%d)", code)
             self._is_degraded = False
-            self._in_background(self._refresh_executions())
+            task = asyncio.get_running_loop().create_task(self._restored())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
         elif code == 321 and request_id <= 0 and self._keyed_future is not None and not self._keyed_future.done():
             # a refusal of a request without an id, as a gateway in read-only mode sends for orders
             self._keyed_future.set_exception(RequestError(request_id, code, text))
 
-    def _in_background(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _refresh_executions(self) -> None:
-        # fills that happened during the outage are not announced: asking puts them into the session's record
-        from trading_platform.brokers.ibkr.requests import executions
-
+    async def _restored(self) -> None:
+        if self._on_restored is None:
+            return
         try:
-            await executions(self)
+            await self._on_restored(self)
         except BrokerError as error:
-            _log.warning("executions could not be asked for after the outage: %s", error)
+            _log.warning("what an outage may have hidden could not be asked for: %s", error)
+
+
+async def open_with_free_client_id(config: IBKRConfig) -> Connection:
+    """As :func:`open_connection`, under the first of the configured client ids that nobody uses.
+
+    Raises:
+        ClientIdInUseError: all of them are in use.
+    """
+    try:
+        return await open_connection(config)
+    except ClientIdInUseError as error:
+        if config.client_id_span <= 1:
+            raise
+        _log.info("%s: trying the next one", error)
+    rest = replace(config, client_id=config.client_id + 1, client_id_span=config.client_id_span - 1)
+    return await open_with_free_client_id(rest)
 
 
 async def open_connection(config: IBKRConfig) -> Connection:

@@ -145,7 +145,9 @@ async def _cancel(connection: Connection, order: BrokerOrder) -> None:
             await asyncio.wait_for(watch.changed.wait(), deadline - loop.time())
             watch.changed.clear()
     except asyncio.TimeoutError as error:
-        msg = f"the cancellation of order {order.client_order_id} was asked for, but not confirmed: check open orders"
+        if order.perm_id not in {item.perm_id for item in await open_orders(connection)}:
+            return
+        msg = f"the cancellation of order {order.client_order_id} was asked for, but it is still open: try again later"
         raise AmbiguousOrderError(msg) from error
     finally:
         wrapper.watches.pop(order.order_id, None)

@@ -64,7 +64,11 @@ async def historical_bars(
 
     Raises:
         NoDataError: there are none.
+        ValueError: ``end`` has no time zone.
     """
+    if end is not None and end.tzinfo is None:
+        msg = f"the end of bars, {end!r}, has no time zone: give a tz-aware instant"
+        raise ValueError(msg)
     contract = translate.to_contract(instrument)
     what = f"{bar_size} bars of {instrument.symbol} over {duration} to {end.isoformat() if end else 'now'}"
     bars: list[BarData] = await connection.ask(
@@ -212,6 +216,13 @@ async def account_summary(connection: Connection) -> AccountSummary:
     Raises:
         BrokerError: a figure is missing.
     """
+    # the library keeps one summary for all requests
+    async with connection.summary_lock:
+        values = await _summary_values(connection)
+    return translate.to_account_summary(connection.account, values, await server_time(connection))
+
+
+async def _summary_values(connection: Connection) -> dict[str, tuple[str, str]]:
     client, wrapper = connection.client, connection.wrapper
     request_ids: list[int] = []
 
@@ -222,7 +233,7 @@ async def account_summary(connection: Connection) -> AccountSummary:
 
     try:
         await connection.ask("account summary", send)
-        values = {
+        return {
             row.tag: (row.value, row.currency)
             for row in wrapper.acctSummary.values()
             if row.account == connection.account
@@ -232,4 +243,3 @@ async def account_summary(connection: Connection) -> AccountSummary:
             # IBKR allows two subscriptions at a time
             for request_id in request_ids:
                 client.cancelAccountSummary(request_id)
-    return translate.to_account_summary(connection.account, values, await server_time(connection))

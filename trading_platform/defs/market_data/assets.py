@@ -21,11 +21,11 @@ from trading_platform.defs.common import (
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
+from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 STAGE = "market_data"
 INSTRUMENTS = (STAGE, "instruments")
-READ_RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def raw_key(feed: str) -> tuple[str, str]:
@@ -48,9 +48,13 @@ def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=INSTRUMENTS,
-        check_specs=[contract_check(INSTRUMENTS, "Instruments")],
+        check_specs=[
+            contract_check(INSTRUMENTS, "Instruments"),
+            dg.AssetCheckSpec(
+                "every_symbol_known", asset=dg.AssetKey(INSTRUMENTS), description="The broker knows every symbol."
+            ),
+        ],
         pool=IBKR_POOL,
-        retry_policy=READ_RETRIES,
         **table_spec(
             INSTRUMENTS,
             "Instruments",
@@ -62,13 +66,23 @@ def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
     def instruments(platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
         import pandas as pd
 
+        from trading_platform.ingest.instruments import resolve_instruments
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.market_data import Instruments
 
-        details = [ibkr.broker.instrument_details(platform.instrument(symbol)) for symbol in symbols]
-        frame = pd.DataFrame([_row(one) for one in details])
+        found, unknown = resolve_instruments(ibkr.broker, [platform.instrument(symbol) for symbol in symbols])
+        frame = pd.DataFrame([_row(details) for details in found])
         origins = frame.groupby("data_origin")["symbol"].agg(", ".join).reset_index()
-        yield from emit(frame, Instruments, INSTRUMENTS, metadata={"data_origins": table_metadata(origins)})
+        known = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(INSTRUMENTS),
+            check_name="every_symbol_known",
+            passed=not unknown,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"unknown": table_metadata(unknown)} if unknown else {},
+        )
+        yield from emit(
+            frame, Instruments, INSTRUMENTS, metadata={"data_origins": table_metadata(origins)}, checks=[known]
+        )
 
     return instruments
 
@@ -116,7 +130,6 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             ),
         ],
         pool=IBKR_POOL,
-        retry_policy=READ_RETRIES,
         **by_session(feed.calendar),
         **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
     )
@@ -155,12 +168,20 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         name=f"{STAGE}__{feed.name}_validated_bars",
         ins={"raw": dg.AssetIn(key=dg.AssetKey(raw_key(feed.name)))},
         outs={
-            "valid": _out(valid_key, "ValidatedBars", f"Bars that passed validation: {_grain(feed)}"),
-            "quarantined": _out(
-                bad_key,
-                "QuarantinedBars",
-                f"Bars that failed validation, each with its reason; made only when there are any. {_grain(feed)}",
+            "valid": dg.AssetOut(
+                key=dg.AssetKey(valid_key),
                 is_required=False,
+                **table_spec(valid_key, "ValidatedBars", description=f"Bars that passed validation: {_grain(feed)}"),
+            ),
+            "quarantined": dg.AssetOut(
+                key=dg.AssetKey(bad_key),
+                is_required=False,
+                dagster_type=dg.Nothing,  # written here, so that no selection of assets can lose a row
+                **table_spec(
+                    bad_key,
+                    "QuarantinedBars",
+                    description=f"Bars that failed validation, each with its reason; made when there are any. {_grain(feed)}",
+                ),
             ),
         },
         check_specs=[
@@ -169,10 +190,12 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 "nothing_quarantined", asset=dg.AssetKey(valid_key), description="No bar had to be set aside."
             ),
         ],
+        can_subset=True,
         **by_session(feed.calendar),
-        group_name=STAGE,
     )
-    def validated_bars(context: dg.AssetExecutionContext, platform: PlatformResource, raw: Any) -> Outputs:
+    def validated_bars(
+        context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, raw: Any
+    ) -> Outputs:
         from trading_platform.domain.calendars import get_calendar
         from trading_platform.domain.market_data.validation import validate_bars
         from trading_platform.ops.metadata import clean, table_metadata
@@ -182,14 +205,19 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         judged = validate_bars(
             raw, bar_size=feed.bar_size, calendar=get_calendar(feed.calendar), as_of=platform.now()
         )
-        bad = judged.quarantined
-        reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
-        if len(bad):
+        bad = validate(QuarantinedBars, judged.quarantined)
+        store, sessions = lake.get_lake(), list(context.partition_keys)
+        had_bad = bool(set(store.stored_sessions(bad_key)) & set(sessions))
+        if len(bad) or had_bad:
+            store.write_sessions(bad_key, bad, sessions)
+        if (len(bad) or had_bad) and dg.AssetKey(bad_key) in context.selected_asset_keys:
+            reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
             yield dg.MaterializeResult(
                 asset_key=dg.AssetKey(bad_key),
-                value=validate(QuarantinedBars, bad),
                 metadata=clean({"rows": len(bad), "reasons": table_metadata(reasons), "bars": table_metadata(bad)}),
             )
+        if dg.AssetKey(valid_key) not in context.selected_asset_keys:
+            return
         quarantine = dg.AssetCheckResult(
             asset_key=dg.AssetKey(valid_key),
             check_name="nothing_quarantined",
@@ -201,23 +229,18 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             judged.valid,
             ValidatedBars,
             valid_key,
-            metadata={"quarantined": len(bad), **_candles(judged.valid, len(context.partition_keys))},
+            metadata={"quarantined": len(bad), **_closes(judged.valid, len(context.partition_keys))},
             checks=[quarantine],
         )
 
     return validated_bars
 
 
-def _out(key: Sequence[str], table: str, description: str, *, is_required: bool = True) -> dg.AssetOut:
-    spec = table_spec(key, table, description=description)
-    return dg.AssetOut(key=dg.AssetKey(key), is_required=is_required, **spec)
-
-
-def _candles(bars: Any, partitions: int) -> dict[str, Any]:
+def _closes(bars: Any, partitions: int) -> dict[str, Any]:
     """A sparkline per symbol, for runs of one session: a ranged run would store it once per session."""
     from trading_platform.ops.plots import sparkline
 
     if partitions > 1 or bars.empty:
         return {}
     closes = {symbol: rows["close"].tolist() for symbol, rows in bars.groupby("symbol", observed=True)}
-    return {f"close {symbol}": sparkline(values) for symbol, values in list(closes.items())[:3] if len(values) > 1}
+    return {f"close {symbol}": sparkline(values, symbol) for symbol, values in list(closes.items())[:3] if len(values) > 1}

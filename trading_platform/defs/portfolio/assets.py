@@ -110,6 +110,6 @@ def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: L
             "cash_usd": float(latest["cash_usd"]),
             "gross_exposure_usd": float(latest["gross_exposure_usd"]),
             "drawdown_pct": float(latest["drawdown_pct"]),
-            "equity": equity_curve(frame["ts_utc"].tolist(), frame["equity_usd"].tolist()),
+            "equity": equity_curve(list(zip(frame["ts_utc"], frame["equity_usd"], strict=True))),
         },
     )

@@ -6,6 +6,7 @@ import dagster as dg
 
 from trading_platform.defs.common import Outputs, by_session, contract_check, emit, look_back, sessions_of, table_spec
 from trading_platform.defs.features.assets import features_key
+from trading_platform.defs.market_data.assets import validated_key
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
@@ -62,7 +63,10 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
             frame,
             Signals,
             key,
-            metadata={"skipped_sessions": len(context.partition_keys) - len(begun), **_facts(frame, len(decisions))},
+            metadata={
+                "skipped_sessions": len(context.partition_keys) - len(begun),
+                **(_facts(frame, _recent_bars(lake, spec, decisions[0])) if len(decisions) == 1 else {}),
+            },
         )
 
     return signals
@@ -101,16 +105,37 @@ def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decision: "Decision
     return stored[stored["tick_utc"] < decision.tick_utc] if len(stored) else stored
 
 
-def _facts(signals: "pd.DataFrame", decisions: int) -> dict[str, Any]:
-    from trading_platform.ops.metadata import table_metadata
+def _recent_bars(lake: LakeResource, spec: StrategySpec, decision: "Decision") -> "pd.DataFrame":
+    """Bars to draw the decision on: of the session, for daily bars of the last sixty sessions."""
+    from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.history import look_back
 
-    if decisions != 1 or signals.empty:
-        return {}
+    back = look_back(decision.session, min(60, spec.history_sessions) if spec.is_daily else 1, get_calendar(spec.calendar))
+    return lake.get_lake().read_sessions(
+        validated_key(spec.feed), [session.isoformat() for session in back], is_missing_ok=True
+    )
+
+
+def _facts(signals: "pd.DataFrame", bars: "pd.DataFrame") -> dict[str, Any]:
+    """Counts, the newest tick's signals as a table, and candles of the two strongest symbols with all ticks."""
+    from trading_platform.ops.metadata import table_metadata
+    from trading_platform.ops.plots import Marker, candles
+
+    if signals.empty:
+        return {"long": 0, "short": 0, "flat": 0}
     latest = signals[signals["tick_utc"] == signals["tick_utc"].max()]
+    strongest = latest.sort_values("target_weight", key=abs, ascending=False)["symbol"].head(2)
+    pictures = {}
+    for symbol in strongest:
+        own, drawn = signals[signals["symbol"] == symbol], bars[bars["symbol"] == symbol]
+        markers = [Marker(row.as_of_utc.to_pydatetime(), row.side) for row in own.itertuples()]
+        origin = drawn["source"].iloc[-1] if len(drawn) else "no bars"
+        pictures[f"candles {symbol}"] = candles(drawn, markers, title=f"{symbol} · {origin}")
     return {
         "long": int((latest["side"] == "LONG").sum()),
         "short": int((latest["side"] == "SHORT").sum()),
         "flat": int((latest["side"] == "FLAT").sum()),
         "gross_target_weight": float(latest["target_weight"].abs().sum()),
         "signals": table_metadata(latest[["symbol", "side", "target_weight", "confidence", "price", "reason"]]),
+        **pictures,
     }

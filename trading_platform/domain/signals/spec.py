@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trading_platform.domain.orders.model import OrderType, TimeInForce
+from trading_platform.domain.orders.model import TimeInForce
 
 BarSize = Literal["1 min", "5 mins", "15 mins", "1 hour", "1 day"]
 BAR_MINUTES: dict[BarSize, int] = {"1 min": 1, "5 mins": 5, "15 mins": 15, "1 hour": 60, "1 day": 1440}
@@ -50,7 +50,7 @@ class LimitsSpec(_Strict):
 class OrderSpec(_Strict):
     """The kind of order a strategy sends. A limit is placed ``limit_offset_bps`` beyond the touch."""
 
-    order_type: OrderType = "MKT"
+    order_type: Literal["MKT", "LMT"] = "MKT"
     time_in_force: TimeInForce = "DAY"
     limit_offset_bps: Decimal = Field(default=Decimal(5), ge=0)
     min_trade_notional_usd: Decimal = Field(default=Decimal(100), ge=0)

@@ -55,7 +55,7 @@ class Market:
         self.data = data
         self._anchor = anchor
         self._start = start
-        self._timelines: dict[tuple[str, str], Timeline] = {}
+        self._timelines: dict[tuple[Dataset, str], Timeline] = {}
         self._sources: dict[str, Source] = {}
         self._minutes = lru_cache(maxsize=_CACHED_SESSIONS)(self._make_minutes)
 
@@ -237,7 +237,7 @@ class Market:
         )
 
     def _timeline(self, dataset: Dataset, calendar: str) -> Timeline:
-        key = (dataset.name, calendar)
+        key = (dataset, calendar)
         if key not in self._timelines:
             self._timelines[key] = Timeline.of(
                 calendar, dataset.last_position(calendar), anchor=self._anchor, start=self._start

@@ -27,13 +27,13 @@ def headline_of_session(
         change = (day.close / earlier[-1].close - 1) * 100
         move = "closes unchanged" if round(abs(change), 1) == 0 else f"closes {abs(change):.1f} % {_direction(change)}"
     else:
-        move = f"closes its first session at {day.close:g}"
+        move = f"closes its first session at {day.close:.10g}"
     usual = sum(bar.volume for bar in earlier) / len(earlier) if earlier else 0.0
     activity = f" on {day.volume / usual:.1f} times its usual volume" if usual > 0 else ""
     label = " (synthetic path)" if origin.startswith(_SYNTHETIC) else ""
     body = (
-        f"{session}: open {day.open:g}, high {day.high:g}, low {day.low:g}, close {day.close:g} {listing.currency}, "
-        f"volume {day.volume:,.0f}. Prices: {origin}."
+        f"{session}: open {day.open:.10g}, high {day.high:.10g}, low {day.low:.10g}, close {day.close:.10g}, "
+        f"all in {listing.currency}; volume {day.volume:,.0f}. Prices: {origin}."
     )
     return Headline(
         article_id=f"{PROVIDER}${symbol}.{session:%Y%m%d}",

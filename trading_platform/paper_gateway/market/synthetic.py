@@ -7,6 +7,7 @@ price. The path is anchored at absolute dates, so it depends on seed and symbol 
 from __future__ import annotations
 
 from datetime import date
+from functools import cached_property
 from math import log
 
 import numpy as np
@@ -25,12 +26,19 @@ class SyntheticSource:
     def __init__(self, listing: Listing, index: SessionIndex, seed: int) -> None:
         self.first_position = index.up_to(FIRST_DAY) + (0 if index.position(FIRST_DAY) is not None else 1)
         self.origin = f"synthetic path, seed {seed}: no real data"
-        self._bars = _daily_path(listing, len(index.days) - self.first_position, seed)
+        self._listing = listing
+        self._count = len(index.days) - self.first_position
+        self._seed = seed
+
+    @cached_property
+    def _bars(self) -> Floats:
+        """Open, high, low, close and volume, made when they are first asked for."""
+        return _daily_path(self._listing, self._count, self._seed)
 
     def day(self, position: int) -> DayBar | None:
         """The bar of the session at ``position``."""
         row = position - self.first_position
-        if not 0 <= row < self._bars.shape[1]:
+        if not 0 <= row < self._count:
             return None
         return DayBar(*self._bars[:, row].tolist())
 

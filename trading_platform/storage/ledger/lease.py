@@ -59,6 +59,7 @@ class SubmissionLease:
             LeaseLostError: the connection that held it is gone. Nothing may be sent.
         """
         try:
+            self._require_connection()
             renewed = self._connection.execute(
                 sa.update(submission_leases)
                 .where(submission_leases.c.account == self.account, submission_leases.c.fencing_token == self.token)
@@ -72,12 +73,23 @@ class SubmissionLease:
             raise LeaseLostError(msg)
 
     def release(self, now: datetime) -> None:
-        """Give the lease back in order: this holder knows the fate of every order it touched."""
+        """Give the lease back in order: this holder knows the fate of every order it touched.
+
+        Raises:
+            LeaseLostError: the connection that held it is gone.
+        """
+        self._require_connection()
         self._connection.execute(
             sa.update(submission_leases)
             .where(submission_leases.c.account == self.account, submission_leases.c.fencing_token == self.token)
             .values(expires_at=now, released_at=now)
         )
+
+    def _require_connection(self) -> None:
+        # SQLAlchemy would connect again by itself, and the new connection would not hold the lock.
+        if self._connection.invalidated:
+            msg = f"the connection that held the submission lease of {self.account} is gone: nothing more was sent"
+            raise LeaseLostError(msg)
 
 
 @contextmanager
@@ -110,7 +122,7 @@ def _release_if_possible(database: Database, lease: SubmissionLease, now: dateti
     try:
         with database.translated_errors():
             lease.release(now)
-    except LedgerUnavailableError:
+    except (LedgerUnavailableError, LeaseLostError):
         # Closing the connection frees the lock. Without the note in its row the next holder trusts us less.
         return
 

@@ -32,11 +32,17 @@ def insert_positions(
 def latest_positions(connection: sa.Connection, account: str) -> list[Position]:
     """The holdings of the newest snapshot, by symbol."""
     columns = position_snapshots.c
+    newest = (
+        sa.select(columns.symbol, sa.func.max(columns.ts_utc).label("ts_utc"))
+        .where(columns.account == account)
+        .group_by(columns.symbol)
+        .subquery()
+    )
     query = (
         sa.select(position_snapshots)
-        .distinct(columns.symbol)
+        .join(newest, sa.and_(columns.symbol == newest.c.symbol, columns.ts_utc == newest.c.ts_utc))
         .where(columns.account == account)
-        .order_by(columns.symbol, columns.ts_utc.desc())
+        .order_by(columns.symbol)
     )
     return [
         Position(row["account"], row["symbol"], row["quantity"], row["average_price"])

@@ -28,6 +28,7 @@ from trading_platform.storage.ledger.orders import (
 )
 from trading_platform.storage.ledger.tables import submission_leases
 
+_DEAD = (OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.BROKER_REJECTED)
 _NEVER_SENT = (OrderStatus.CREATED, OrderStatus.APPROVED)
 
 
@@ -111,6 +112,8 @@ def apply_broker_order(
         return BrokerOrderResult(broker_order, BrokerOrderEffect.UNKNOWN_ORDER, None)
     order = found[0]
     target = broker_order.status
+    if order.status in _DEAD and target in _DEAD:
+        target = order.status  # brokers have several words for an order that ended without a fill
     if order.status.is_terminal and target is not order.status:
         return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
     says_nothing = target in (OrderStatus.UNKNOWN, OrderStatus.SUBMITTING, *_NEVER_SENT)

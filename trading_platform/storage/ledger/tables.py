@@ -162,7 +162,12 @@ def _fill_columns() -> list[sa.Column[Any]]:
     return [
         _text("account", primary_key=True),
         _text("execution_id", primary_key=True),
-        _text("series"),
+        sa.Column(
+            "series",
+            sa.Text(),
+            nullable=False,
+            comment="execution_id without its correction suffix: .02 supersedes .01",
+        ),
         sa.Column("revision", sa.Integer(), nullable=False),
         _text("client_order_id", nullable=True),
         _text("strategy", nullable=True),
@@ -217,7 +222,7 @@ halts = sa.Table(
     "halts",
     metadata,
     sa.Column("id", sa.BigInteger(), sa.Identity(always=True), primary_key=True),
-    _text("scope"),
+    sa.Column("scope", sa.Text(), nullable=False, comment="an account, or * for all"),
     _text("reason"),
     _text("who"),
     _instant("set_at"),

@@ -1,4 +1,4 @@
-"""A TWS server of a few lines for answers that no sane gateway gives: it records what it receives and follows a script."""
+"""A TWS server of a few lines, for answers that no sane gateway gives: it records what comes and follows a script."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
-Message = Sequence[object]
-Script = Callable[[list[str]], "Message | list[Message] | None"]
+Message = tuple[object, ...]
+Script = Callable[[list[str]], Any]
+"""Fields received → a message, a list of messages, or None for silence."""
 
 HANG_UP: Message = ("hang up",)
 START_API = "71"
@@ -23,7 +25,9 @@ def error(request_id: object, code: int, text: str = "scripted") -> Message:
     return (4, 2, request_id, code, text, "")
 
 
-def order_status(order_id: object, status: str, *, perm_id: int = 77, filled: float = 0, client_id: int = 10) -> Message:
+def order_status(
+    order_id: object, status: str, *, perm_id: int = 77, filled: float = 0, client_id: int = 10
+) -> Message:
     return (3, order_id, status, filled, 0, 12.5 if filled else 0, perm_id, 0, 0, client_id, "", 0)
 
 
@@ -52,7 +56,9 @@ class ScriptedGateway:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._listener.close()
         for connection in self._sockets:
             with contextlib.suppress(OSError):
@@ -100,7 +106,7 @@ class ScriptedGateway:
                     connection.sendall(_frame(message))
 
 
-def _listed(answer: Message | list[Message] | None) -> list[Message]:
+def _listed(answer: Any) -> list[Message]:
     if answer is None:
         return []
     return answer if isinstance(answer, list) else [answer]

@@ -6,7 +6,9 @@ import http.server
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 
@@ -16,13 +18,20 @@ from trading_platform.brokers.base import (
     BrokerError,
     BrokerTimeoutError,
     ClientIdInUseError,
+    NoDataError,
     NotAGatewayError,
+    PacingError,
     ReadOnlyError,
+    UnknownInstrumentError,
 )
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.orders.model import OrderRequest
 from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
-from trading_platform_tests.brokers.ibkr.scripted_gateway import HANG_UP, ScriptedGateway, error
+from trading_platform_tests.brokers.ibkr.scripted_gateway import HANG_UP, Script, ScriptedGateway, error
 
 EXECUTIONS = "7"
+BARS = "20"
+AAPL = Instrument("AAPL", primary_exchange="NASDAQ")
 
 
 @pytest.fixture
@@ -48,7 +57,9 @@ def http_port() -> Iterator[int]:
 
 
 def test_a_port_where_nothing_listens_is_named_with_what_to_do(make_broker: BrokerFactory, free_port: int) -> None:
-    with pytest.raises(BrokerConnectionError, match=rf"nothing answers at 127\.0\.0\.1:{free_port}.*start TWS") as caught:
+    with pytest.raises(
+        BrokerConnectionError, match=rf"nothing answers at 127\.0\.0\.1:{free_port}.*start TWS"
+    ) as caught:
         make_broker(port=free_port).connect()
     assert not isinstance(caught.value, NotAGatewayError)
 
@@ -60,7 +71,7 @@ def test_a_host_that_does_not_exist_is_a_connection_error(make_broker: BrokerFac
 
 def test_a_socket_that_says_nothing_is_not_a_gateway(make_broker: BrokerFactory, silent_port: int) -> None:
     began = time.monotonic()
-    with pytest.raises(NotAGatewayError, match="said nothing within 0.4 s"):
+    with pytest.raises(NotAGatewayError, match=r"said nothing within 0\.4 s"):
         make_broker(port=silent_port, connect_timeout_seconds=0.4).connect()
     assert time.monotonic() - began < 2
 
@@ -95,9 +106,12 @@ def test_a_gateway_that_is_too_old_is_named_as_such(make_broker: BrokerFactory) 
 
 
 def test_a_gateway_that_is_not_logged_in_is_a_connection_error(make_broker: BrokerFactory) -> None:
-    with ScriptedGateway(scripts={"71": lambda _: None}) as gateway:
-        with pytest.raises(BrokerConnectionError, match="not logged in yet") as caught:
-            make_broker(port=gateway.port, connect_timeout_seconds=0.4).connect()
+    scripts: dict[str, Script] = {"71": lambda _: None}
+    with (
+        ScriptedGateway(scripts=scripts) as gateway,
+        pytest.raises(BrokerConnectionError, match="not logged in yet") as caught,
+    ):
+        make_broker(port=gateway.port, connect_timeout_seconds=0.4).connect()
     assert not isinstance(caught.value, NotAGatewayError)
 
 
@@ -120,7 +134,7 @@ def test_a_live_account_is_refused_in_paper_mode_before_anything_but_the_handsha
 
 def test_a_configured_account_that_is_not_offered_is_named_with_those_that_are(make_broker: BrokerFactory) -> None:
     with ScriptedGateway(accounts="DU1,DU2") as gateway:
-        with pytest.raises(AccountMismatchError, match="account DU3 is configured.* DU1, DU2"):
+        with pytest.raises(AccountMismatchError, match=r"account DU3 is configured.* DU1, DU2"):
             make_broker(port=gateway.port, account="DU3").connect()
         time.sleep(0.1)
         assert gateway.numbers() == ["71"]
@@ -167,33 +181,54 @@ def test_nothing_is_sent_at_connect_but_start_api(make_broker: BrokerFactory) ->
 
 
 def test_a_read_only_connection_sends_no_order_and_no_cancellation(make_broker: BrokerFactory) -> None:
-    from trading_platform_tests.brokers.ibkr.test_orders import AAPL, buy
 
     with ScriptedGateway() as gateway:
         broker = make_broker(port=gateway.port, read_only=True)
         with pytest.raises(ReadOnlyError, match="was not sent"):
-            broker.place_order(AAPL, buy())
+            broker.place_order(AAPL, OrderRequest("a", "AAPL", "BUY", Decimal(1)))
         with pytest.raises(ReadOnlyError, match="was not cancelled"):
             broker.cancel_order("a")
         assert gateway.connections == 0
 
 
 def test_a_request_without_an_answer_times_out_with_a_typed_error(make_broker: BrokerFactory) -> None:
-    with ScriptedGateway(scripts={"61": lambda _: None}) as gateway:
-        with pytest.raises(BrokerTimeoutError, match="positions: no answer"):
-            make_broker(port=gateway.port, request_timeout_seconds=0.2).positions()
+    scripts: dict[str, Script] = {"61": lambda _: None}
+    with ScriptedGateway(scripts=scripts) as gateway, pytest.raises(BrokerTimeoutError, match="positions: no answer"):
+        make_broker(port=gateway.port, request_timeout_seconds=0.2).positions()
 
 
 def test_a_connection_lost_during_a_request_is_a_connection_error(make_broker: BrokerFactory) -> None:
-    with ScriptedGateway(scripts={"61": lambda _: HANG_UP}) as gateway:
-        with pytest.raises(BrokerConnectionError, match="was lost before the answer"):
-            make_broker(port=gateway.port).positions()
+    scripts: dict[str, Script] = {"61": lambda _: HANG_UP}
+    with ScriptedGateway(scripts=scripts) as gateway, pytest.raises(BrokerConnectionError, match="before the answer"):
+        make_broker(port=gateway.port).positions()
 
 
 def test_reads_reconnect_and_repeat_themselves(make_broker: BrokerFactory) -> None:
     with ScriptedGateway(scripts={"61": lambda _: (62, 1) if gateway.connections > 2 else HANG_UP}) as gateway:
         assert make_broker(port=gateway.port, read_attempts=3).positions() == []
         assert gateway.connections == 3
+
+
+def test_pacing_is_waited_out(make_broker: BrokerFactory) -> None:
+    def bars(fields: list[str]) -> tuple[object, ...]:
+        if gateway.count(BARS) < 3:
+            return error(fields[1], 162, "Historical data request pacing violation")
+        return (17, fields[1], "", "", 1, 1_700_000_000, 1, 2, 0.5, 1.5, 100, 1.2, 7)
+
+    with ScriptedGateway(scripts={BARS: bars}) as gateway:
+        broker = make_broker(port=gateway.port, read_attempts=2)
+        with pytest.raises(PacingError):
+            broker.historical_bars(AAPL, end=None, duration="1 D", bar_size="5 mins")
+        frame = broker.historical_bars(AAPL, end=None, duration="1 D", bar_size="5 mins")
+        assert frame["close"].tolist() == [1.5]
+        assert gateway.connections == 1
+
+
+def test_bars_without_a_single_bar_are_no_data(make_broker: BrokerFactory) -> None:
+    with ScriptedGateway(scripts={BARS: lambda fields: (17, fields[1], "", "", 0)}) as gateway:
+        broker = make_broker(port=gateway.port)
+        with pytest.raises(NoDataError, match="no bar at all"):
+            broker.historical_bars(AAPL, end=None, duration="1 D", bar_size="5 mins")
 
 
 def test_a_late_answer_to_a_request_without_id_is_never_taken_for_the_next_ones(make_broker: BrokerFactory) -> None:
@@ -206,20 +241,17 @@ def test_a_late_answer_to_a_request_without_id_is_never_taken_for_the_next_ones(
 
 
 def test_a_socket_that_went_silent_is_replaced(make_broker: BrokerFactory) -> None:
-    def details(fields: list[str]) -> list[tuple[object, ...]] | None:
-        return [error(fields[2], 200)] if gateway.connections > 1 else None  # type: ignore[list-item]
-
-    scripts = {"9": details, "49": lambda _: None}
-    with ScriptedGateway(scripts=scripts) as gateway:  # type: ignore[arg-type]
-        from trading_platform_tests.brokers.ibkr.test_orders import AAPL
-
+    scripts: dict[str, Script] = {
+        "9": lambda fields: error(fields[2], 200) if gateway.connections > 1 else None,
+        "49": lambda _: None,
+    }
+    with ScriptedGateway(scripts=scripts) as gateway:
         with pytest.raises(BrokerError, match="200"):
             make_broker(port=gateway.port, request_timeout_seconds=0.2, read_attempts=2).instrument_details(AAPL)
         assert gateway.connections == 2
 
 
 def test_a_slow_answer_does_not_cost_the_connection_when_the_gateway_still_answers(make_broker: BrokerFactory) -> None:
-    from trading_platform_tests.brokers.ibkr.test_orders import AAPL
 
     with ScriptedGateway() as gateway:
         broker = make_broker(port=gateway.port, request_timeout_seconds=0.2)
@@ -242,24 +274,21 @@ def test_while_the_gateway_has_lost_ibkr_nothing_is_asked_and_afterwards_executi
                 broker.open_orders()
             before = gateway.count(EXECUTIONS)
             gateway.send(error(-1, restored))
-            _wait_until(lambda before=before: gateway.count(EXECUTIONS) == before + 1)  # type: ignore[misc]
+            _wait_until(lambda: gateway.count(EXECUTIONS) > before)  # noqa: B023 - called in this turn only
             broker.server_time()
         assert gateway.connections == 1
 
 
 def test_a_gateway_in_read_only_mode_says_so_instead_of_timing_out(make_broker: BrokerFactory) -> None:
-    refusal = error(-1, 321, "Error validating request.-'bX' : cause - The API interface is currently in Read-Only mode.")
-    with ScriptedGateway(scripts={"16": lambda _: refusal}) as gateway:
-        with pytest.raises(ReadOnlyError, match="Read-Only API"):
-            make_broker(port=gateway.port, request_timeout_seconds=5).open_orders()
+    refusal = error(
+        -1, 321, "Error validating request.-'bX' : cause - The API interface is currently in Read-Only mode."
+    )
+    scripts: dict[str, Script] = {"16": lambda _: refusal}
+    with ScriptedGateway(scripts=scripts) as gateway, pytest.raises(ReadOnlyError, match="Read-Only API"):
+        make_broker(port=gateway.port, request_timeout_seconds=5).open_orders()
 
 
 def test_never_more_than_45_messages_leave_within_a_second(make_broker: BrokerFactory) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from trading_platform.brokers.base import UnknownInstrumentError
-    from trading_platform_tests.brokers.ibkr.test_orders import AAPL
-
     with ScriptedGateway(scripts={"9": lambda fields: error(fields[2], 200)}) as gateway:
         broker = make_broker(port=gateway.port, request_timeout_seconds=10)
 
@@ -275,16 +304,16 @@ def test_never_more_than_45_messages_leave_within_a_second(make_broker: BrokerFa
         assert times[-1] - times[0] > 0.9
 
 
-def _refuses(call: object) -> bool:
+def _refuses(call: Callable[[], object]) -> bool:
     try:
-        call()  # type: ignore[operator]
+        call()
     except BrokerConnectionError:
         return True
     return False
 
 
-def _wait_until(is_true: object, seconds: float = 3) -> None:
+def _wait_until(is_true: Callable[[], bool], seconds: float = 3) -> None:
     deadline = time.monotonic() + seconds
-    while not is_true():  # type: ignore[operator]
+    while not is_true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)

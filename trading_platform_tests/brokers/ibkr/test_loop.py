@@ -8,6 +8,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from trading_platform.brokers.ibkr.loop import shared_loop
 from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
 from trading_platform_tests.brokers.ibkr.scripted_gateway import ScriptedGateway
@@ -63,9 +65,5 @@ def test_exceptions_cross_threads_as_they_are() -> None:
         msg = "as it is"
         raise LookupError(msg)
 
-    try:
+    with pytest.raises(LookupError, match="as it is"):
         shared_loop().run(fail())
-    except LookupError as error:
-        assert str(error) == "as it is"
-    else:
-        raise AssertionError

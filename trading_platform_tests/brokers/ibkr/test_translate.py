@@ -103,9 +103,7 @@ def test_orders_carry_time_in_force_reference_account_and_their_own_prices(order
         ("", 0, "", True, OrderStatus.UNKNOWN),
     ],
 )
-def test_ibkrs_words_for_a_status(
-    raw: str, filled: int, text: str, is_completed: bool, expected: OrderStatus
-) -> None:
+def test_ibkrs_words_for_a_status(raw: str, filled: int, text: str, is_completed: bool, expected: OrderStatus) -> None:
     assert tr.to_status(raw, Decimal(filled), text, is_completed=is_completed) is expected
 
 
@@ -250,7 +248,7 @@ def test_a_daily_bar_carries_midnight_utc_of_its_session() -> None:
 
 
 def test_a_summary_with_a_missing_figure_is_an_error() -> None:
-    values = {tag: ("1.5", "USD") for tag in tr.SUMMARY_TAGS}
+    values = dict.fromkeys(tr.SUMMARY_TAGS, ("1.5", "USD"))
     now = datetime(2026, 1, 5, tzinfo=UTC)
     assert tr.to_account_summary("DU1", values, now).net_liquidation == Decimal("1.5")
     with pytest.raises(BrokerError, match="BuyingPower"):

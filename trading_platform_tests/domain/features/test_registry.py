@@ -19,8 +19,13 @@ def test_a_name_is_an_indicator_and_its_periods() -> None:
     assert ranked.units == "rank across symbols, 0 to 1"
 
 
-@pytest.mark.parametrize("name", ["return_63", "sma_20", "ema_12", "rsi_14", "atr_14", "volatility_20", "zscore_20",
-                                  "macd_12_26_9", "bollinger_upper_20_2", "vwap_distance", "volume_ratio_20"])  # fmt: skip
+USUAL = (
+    "return_63 sma_20 ema_12 rsi_14 atr_14 volatility_20 zscore_20 macd_12_26_9 macd_signal_12_26_9 "
+    "macd_histogram_12_26_9 bollinger_upper_20_2 bollinger_lower_20_2 vwap_distance volume_ratio_20"
+)
+
+
+@pytest.mark.parametrize("name", USUAL.split())
 def test_the_usual_features_are_there(name: str) -> None:
     assert parse(name).name == name
 

@@ -91,6 +91,11 @@ def test_fills_are_accounted_for_in_the_order_they_happened_not_in_which_they_ca
     assert book_from_fills(reversed(fills)) == book_from_fills(fills)
 
 
+def test_no_dust_of_cost_is_left_of_the_smallest_crypto_fills() -> None:
+    holding = book(("0.00000003", "0.00000007"), ("-0.00000003", "0.00000009")).holdings["IBM"]
+    assert (holding.quantity, holding.cost, holding.realized_pnl) == (0, 0, D("6E-16"))
+
+
 def test_no_fills_make_an_empty_book() -> None:
     empty = book_from_fills([])
     assert (empty.positions, empty.realized_pnl, empty.unrealized_pnl({}), empty.traded_notional) == ({}, 0, 0, 0)

@@ -213,9 +213,13 @@ def _reach(
 
 
 def _pending(symbol: str, intent: OrderIntent | None, strategy: str | None, context: RiskContext) -> Iterator[Decimal]:
-    """Signed quantities of all orders in ``symbol`` that may still fill; of one strategy, or of all."""
+    """Signed quantities of all orders in ``symbol`` that may still fill; of one strategy, or of all.
+
+    An intent judged again at submission is in the ledger already, and so among ``working``: it counts once.
+    """
+    own = intent.client_order_id if intent is not None else None
     for order in context.working:
-        if order.symbol == symbol and strategy in (None, order.strategy):
+        if order.symbol == symbol and strategy in (None, order.strategy) and order.client_order_id != own:
             yield finite(order.signed_quantity, f"quantity of {order.client_order_id}")
     for approved in (*context.approved, *((intent,) if intent is not None else ())):
         if approved.request.symbol == symbol and strategy in (None, approved.strategy):

@@ -11,6 +11,7 @@ from trading_platform.domain.orders.risk.base import RiskControl, name_of
 from trading_platform.domain.orders.risk.context import Halt
 from trading_platform.domain.orders.risk.controls.price_collar import PriceCollar
 from trading_platform.domain.orders.risk.decision import decide, default_controls
+from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.signals.spec import LimitsSpec
 from trading_platform_tests.domain.orders import builders as b
 
@@ -97,6 +98,13 @@ REFUSED: list[tuple[str, OrderIntent, dict[str, Any], str]] = [
         | {"strategy_positions": {"IWM": D(-10)}, "quotes": {"TSLA": b.quote(), "IWM": b.quote("IWM")}},
         "2000.20 USD, limit 2000 USD",
     ),
+    (
+        "MaxGrossExposure",
+        b.intent(),
+        limits(max_gross_exposure_usd=2000)
+        | {"working": (b.working("IWM"),), "quotes": {"TSLA": b.quote(), "IWM": b.quote("IWM")}},
+        "2000.20 USD, limit 2000 USD",
+    ),
     ("MaxGrossExposure", b.intent(), {"strategy_positions": {"IWM": D(1)}}, "no quote of IWM"),
     ("BuyingPower", b.intent(), {"account": b.summary("1000")}, "need 1000.10 USD, available are 1000.00 USD"),
     ("BuyingPower", b.intent(), {"account": b.summary("2000"), "working": (b.working(),)}, "need 2000.20 USD"),
@@ -180,6 +188,17 @@ def test_other_strategies_orders_count_for_the_account_and_not_for_the_strategy(
     others = (b.working(quantity="100", strategy="other"),)
     assert ask("MaxPositionNotional", working=others, **limits(max_position_notional_usd=2000)).is_passed
     assert not ask("BuyingPower", working=others, account=b.summary("5000")).is_passed
+
+
+def test_an_intent_judged_again_at_submission_does_not_count_twice() -> None:
+    stored = (WorkingOrder.from_intent(b.intent()),)
+    for control in ("MaxPositionNotional", "MaxGrossExposure"):
+        tight = limits(max_position_notional_usd=1500, max_gross_exposure_usd=1500)
+        assert ask(control, working=stored, **tight).is_passed
+        assert not ask(control, b.intent(revision=1), working=stored, **tight).is_passed
+    assert ask("BuyingPower", working=stored, account=b.summary("1500")).is_passed
+    sale = (WorkingOrder.from_intent(SELL),)
+    assert ask("ShortSaleAllowed", SELL, working=sale, **holding("10")).is_passed
 
 
 def test_the_collar_s_width_can_be_chosen() -> None:

@@ -147,7 +147,7 @@ def test_no_subset_of_what_one_tick_approves_and_what_is_pending_breaks_a_limit_
     account = {symbol: mine[symbol] + other for symbol, other in zip(SYMBOLS, elsewhere, strict=True)}
     working = tuple(b.working(symbol, side, str(quantity), strategy) for symbol, side, quantity, strategy in pending)
     intents = [
-        b.intent(symbol, side, D(quantity), price=price[symbol], revision=i)
+        b.intent(symbol, side, D(quantity), price=price[symbol], revision=10 + i)
         for i, (symbol, side, quantity) in enumerate(asked)
     ]
     context = b.context(

@@ -1,0 +1,138 @@
+"""The command ``trading-platform``: run, dev, doctor, gateway, kept thin. The work is done in ``ops``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from trading_platform.settings import ENV_PREFIX, get_settings
+
+EPILOG = f"""
+Everything is configured by environment variables that start with {ENV_PREFIX} (see .env.example); whatever is not
+configured is started from bundled parts. Orders go to a paper account unless {ENV_PREFIX}MODE=live.
+"""
+
+
+class Moment(click.ParamType):
+    """An instant with a time zone, e.g. 2013-02-28T15:45:00-05:00."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse ISO 8601; refuse what has no time zone."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        except ValueError:
+            self.fail(f"{value!r} is no moment: write it like 2013-02-28T15:45:00-05:00", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no time zone: add one, e.g. {value}-05:00 for New York in winter", param, ctx)
+        return moment
+
+
+as_of_option = click.option(
+    "--as-of", type=Moment(), help="Run the whole platform as if it were this moment, e.g. 2013-02-28T15:45:00-05:00."
+)
+symbols_option = click.option("--symbols", help="Narrow every universe to these symbols, e.g. AAPL,IBM.")
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trading-platform")
+def main() -> None:
+    """A data platform for systematic trading through Interactive Brokers, on Dagster.
+
+    \b
+    trading-platform run     the whole flow once, from market bars to filled paper orders
+    trading-platform dev     everything together with the web UI, until Ctrl-C
+    trading-platform doctor  check every part and say what to do
+    """
+
+
+@main.command()
+@as_of_option
+@symbols_option
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there.")
+def run(as_of: datetime | None, symbols: str | None, json_file: Path | None) -> None:
+    """Materialize the whole flow for the current session and show what came of it.
+
+    Instruments, bars, validated bars, features, signals, order intents, orders, executions, positions,
+    performance, MLflow. With the market closed the bundled paper market is set back to a quarter of an hour
+    before its last close; a broker of your own is left as it is, and no order is sent. Exit status 0 only if
+    everything that should have happened did.
+    """
+    from trading_platform.ops.run_command import run_command
+
+    with _errors_in_words():
+        sys.exit(run_command(as_of=as_of, symbols=symbols, json_file=json_file))
+
+
+@main.command()
+@as_of_option
+@click.option("--port", default=3000, show_default=True, help="Port of the web UI; the next free one if taken.")
+def dev(as_of: datetime | None, port: int) -> None:
+    """Run PostgreSQL, the paper gateway, MLflow, the web UI and the daemon together, until Ctrl-C.
+
+    Schedules and sensors are started. Prints the addresses when everything is up.
+    """
+    from trading_platform.ops.dev_command import dev_command
+
+    with _errors_in_words():
+        sys.exit(dev_command(as_of=as_of, port=port))
+
+
+@main.command()
+def doctor() -> None:
+    """Check every part: settings, PostgreSQL, ledger, lake, broker, MLflow, Dagster, code location.
+
+    One line each, with what to do about it. Exit status 1 if any fails.
+    """
+    from trading_platform.ops.doctor import doctor_command
+
+    with _errors_in_words():
+        sys.exit(doctor_command())
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Interface; the protocol is plain text.")
+@click.option("--port", default=4002, show_default=True, help="TWS API port; 0 takes a free one.")
+@click.option("--account", help="Paper account id; starts with DU.  [default: DU1000000]")
+def gateway(host: str, port: int, account: str | None) -> None:
+    """Serve the paper market over the TWS API, for any client that speaks it, until Ctrl-C.
+
+    Replays the real bars that are bundled, and those of the directory TRADING_PLATFORM_PAPER_DATA.
+    Orders and positions survive a restart.
+    """
+    from trading_platform.ops.gateway_process import serve
+    from trading_platform.ops.local import paper_account
+
+    with _errors_in_words():
+        settings = get_settings()
+        serve(settings, host=host, port=port, account=account or paper_account(settings))
+
+
+@contextmanager
+def _errors_in_words() -> Iterator[None]:
+    """Show the platform's own errors as one sentence; let bugs keep their traceback."""
+    from trading_platform.ops.errors import explain
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted; run it again, nothing is done twice", err=True)
+        sys.exit(130)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        click.echo(f"error: {message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Spec files are read whole, and every mistake in one is named with file, key and remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.market_data.feeds import feeds_of
+from trading_platform.domain.signals.loading import load_strategy
+from trading_platform.specs.loader import (
+    SHIPPED,
+    SpecError,
+    UnknownSymbolError,
+    load_strategy_specs,
+    load_universe,
+    narrow,
+    narrow_ingest,
+)
+
+GOOD = yaml.safe_load((SHIPPED / "strategies" / "tsla.yaml").read_text())
+UNIVERSE = """
+instruments:
+  AAPL: {primary_exchange: NASDAQ}
+  BTC: {security_type: CRYPTO, exchange: PAXOS, calendar: 24/7, lot_size: "0.00001"}
+ingest: [AAPL]
+"""
+
+
+def write(directory: Path, file_name: str = "tsla.yaml", **changes: object) -> Path:
+    file = directory / file_name
+    file.write_text(yaml.safe_dump(GOOD | changes, sort_keys=False))
+    return file
+
+
+def test_the_shipped_specs_are_four_agents_that_load_with_enough_history() -> None:
+    specs = load_strategy_specs()
+    assert [spec.name for spec in specs] == ["btc", "iwm", "momentum", "tsla"]
+    assert {spec.name: spec.cadence_minutes for spec in specs} == {"btc": 60, "iwm": 15, "momentum": None, "tsla": 5}
+    for spec in specs:
+        load_strategy(spec)
+        get_calendar(spec.calendar)
+
+
+def test_the_shipped_universe_holds_what_is_traded_and_25_symbols_to_ingest() -> None:
+    universe = load_universe()
+    assert len(universe.ingest) == 25
+    assert {"AAPL", "FB", "GOOG", "IBM", "MSFT", "TSLA", "IWM", "BTC"} <= set(universe.instruments)
+    bitcoin = universe.instruments["BTC"]
+    assert (bitcoin.security_type, bitcoin.exchange, bitcoin.calendar) == ("CRYPTO", "PAXOS", "24/7")
+    assert bitcoin.lot_size == Decimal("0.00001")
+    apple = universe.instruments["AAPL"]
+    assert (apple.security_type, apple.exchange, apple.primary_exchange, apple.currency) == (
+        "STK",
+        "SMART",
+        "NASDAQ",
+        "USD",
+    )
+    assert all(universe.instruments[symbol].primary_exchange for symbol in universe.ingest)
+
+
+def test_the_shipped_specs_and_the_ingest_give_five_feeds() -> None:
+    feeds = feeds_of(load_strategy_specs(), load_universe().ingest)
+    assert [feed.name for feed in feeds] == ["daily", "btc", "iwm", "tsla", "minute"]
+
+
+def test_loading_is_light_and_quick() -> None:
+    code = (
+        "import sys; from trading_platform.specs.loader import load_strategy_specs; load_strategy_specs();"
+        "heavy = {'pandas', 'numpy', 'talib', 'exchange_calendars', 'dagster'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        load_strategy_specs()
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"cadence_minute": 5}, "cadence_minute", r"unknown key \(did you mean cadence_minutes\?\)"),
+        ({"zzz": 5}, "zzz", "unknown key; known: name, strategy, description"),
+        ({"sizing": {"equity_fracton": 0.1}}, "sizing.equity_fracton", r"did you mean equity_fraction\?"),
+        ({"sizing": {"equity_fraction": 1.5}}, "sizing.equity_fraction", r"less than or equal to 1 \(it says 1.5\)"),
+        ({"sizing": {"method": "fixed_notionl"}}, "sizing.method", r"did you mean fixed_notional\?"),
+        ({"sizing": {"method": "fixed_quantity"}}, "sizing", "fixed_quantity needs quantity"),
+        ({"sizing": 5}, "sizing", "valid dictionary"),
+        ({"bar_size": "5 min"}, "bar_size", r"'5 min' is none of 1 min, 5 mins, .*did you mean 5 mins\?"),
+        ({"cadence_minutes": "often"}, "cadence_minutes", r"valid integer.*\(it says 'often'\)"),
+        ({"cadence_minutes": None}, "", "an intraday strategy needs cadence_minutes"),
+        ({"calendar": "XNYSE"}, "calendar", r"unknown calendar 'XNYSE' \(did you mean XNYS\?\)"),
+        ({"calendar": "24/7"}, "calendar", "TSLA trades on XNYS, but the strategy says 24/7"),
+        ({"strategy": "trend_momentun"}, "strategy", r"did you mean trend_momentum\?"),
+        ({"universe": ["TSLAA"]}, "universe", r"no instrument 'TSLAA' .*did you mean TSLA\?"),
+        ({"universe": ["tsla"]}, "universe", r"did you mean TSLA\?"),
+        ({"universe": ["TSLA", "TSLA"]}, "universe", "names a symbol twice: TSLA"),
+        ({"universe": [True]}, "universe.0", r"valid string \(it says True\)"),
+        ({"parameters": {"fst": 5}}, "parameters.fst", r"no parameter 'fst' \(did you mean fast\?\)"),
+        ({"parameters": {"fast": [1]}}, "parameters.fast", r"valid number \(it says \[1\]\)$"),
+        ({"parameters": {"fast": 30}}, "parameters", r"slow \(26\) must be longer than fast \(30\)"),
+        ({"name": "Tesla!"}, "name", r"it says 'Tesla!'"),
+        ({"name": "minute"}, "name", "is the name of a feed"),
+    ],
+)
+def test_a_typo_is_named_with_file_key_and_remedy(
+    tmp_path: Path, changes: dict[str, object], key: str, message: str
+) -> None:
+    file = write(tmp_path, **changes)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_strategy_specs(tmp_path)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert caught.value.key == key
+    assert len(str(caught.value)) < 600
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("name: x\nstrategy: trend_momentum\n")
+    with pytest.raises(SpecError, match=r"description: this key is missing; universe: this key is missing"):
+        load_strategy_specs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: [x", "malformed YAML: line "),
+        (b"name: x\nname: y\n", "line 2: the key 'name' is there twice"),
+        (b"sizing:\n  1: 2\n", "line 2: the key 1 is not text; put it in quotes"),
+        (b"", "must hold keys and values, but holds nothing"),
+        (b"- a\n- b\n", "must hold keys and values, but holds list"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
+        (b"name: \x00", "malformed YAML"),
+        (b"name: !!python/object:os.system {}\n", "malformed YAML"),
+        (b"[a, b]: 1\n", "line 1: the key"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_strategy_specs(tmp_path)
+    assert caught.value.path == tmp_path / "x.yaml"
+
+
+def test_two_specs_of_one_name_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml")
+    write(tmp_path, "b.yaml")
+    with pytest.raises(SpecError, match=r"b\.yaml: name: the name 'tsla' is taken by a\.yaml"):
+        load_strategy_specs(tmp_path)
+
+
+def test_a_directory_that_is_absent_or_empty_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="holds no strategy spec"):
+        load_strategy_specs(tmp_path)
+    with pytest.raises(SpecError, match="is no directory of strategy specs; set TRADING_PLATFORM_STRATEGIES"):
+        load_strategy_specs(tmp_path / "absent")
+
+
+def test_a_directory_may_bring_its_own_universe(tmp_path: Path) -> None:
+    (tmp_path / "universe.yaml").write_text(UNIVERSE)
+    write(tmp_path)
+    with pytest.raises(SpecError, match="no instrument 'TSLA' in the universe file; known: AAPL, BTC"):
+        load_strategy_specs(tmp_path)
+    write(tmp_path, universe=["AAPL"])
+    assert load_strategy_specs(tmp_path)[0].universe == ("AAPL",)
+    assert load_universe(tmp_path).ingest == ("AAPL",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ingest: [AAPL]", "ingest: [AAPL, MSFT]", "ingest: there is no instrument 'MSFT'"),
+        ("ingest: [AAPL]", "ingest: [AAPL, AAPL]", "ingest: names AAPL twice"),
+        ("ingest: [AAPL]", "ingest: [AAPL, BTC]", "ingest: symbols must share one calendar, but theirs are 24/7, XNYS"),
+        ("ingest:", "ingests:", r"ingests: unknown key \(did you mean ingest\?\)"),
+        ("primary_exchange", "primary_exchang", r"instruments.AAPL.primary_exchang: unknown key \(did you mean prim"),
+        ("CRYPTO", "CRYPT", r"instruments.BTC.security_type: 'CRYPT' is none of STK, CRYPTO, CASH"),
+        ("24/7", "24x7", "instruments.BTC.calendar: unknown calendar '24x7'"),
+        ("0.00001", "-1", r"instruments.BTC.lot_size: Input should be greater than 0"),
+        ("AAPL: {primary", "ON: {primary", "the key True is not text; put it in quotes"),
+    ],
+)
+def test_a_mistake_in_the_universe_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(UNIVERSE.replace(old, new))
+    with pytest.raises(SpecError, match=message):
+        load_universe(file)
+
+
+def test_a_universe_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="No such file"):
+        load_universe(tmp_path / "absent.yaml")
+
+
+def test_symbols_narrow_every_universe_and_leave_out_strategies_without_one() -> None:
+    specs, universe = load_strategy_specs(), load_universe()
+    narrowed = narrow(specs, ["IBM", "AAPL"])
+    assert [(spec.name, spec.universe) for spec in narrowed] == [("momentum", ("AAPL", "IBM"))]
+    assert narrow(specs, None) == specs
+    assert narrow_ingest(universe, ["IBM", "AAPL"]).ingest == ("AAPL", "IBM")
+    assert narrow_ingest(universe, None) is universe
+
+
+def test_a_symbol_of_the_ingest_alone_is_known_when_the_universe_is_given() -> None:
+    specs, universe = load_strategy_specs(), load_universe()
+    assert narrow(specs, ["NVDA"], universe=universe) == ()
+    with pytest.raises(UnknownSymbolError, match="unknown symbol NVDA"):
+        narrow(specs, ["NVDA"])
+
+
+def test_an_unknown_symbol_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UnknownSymbolError, match=r"unknown symbol AAPLE \(did you mean AAPL\?\).*known: AAPL, BTC, FB"):
+        narrow(load_strategy_specs(), ["AAPLE"])
+    with pytest.raises(UnknownSymbolError, match="unknown symbol XX, YY: "):
+        narrow(load_strategy_specs(), ["AAPL", "XX", "YY"])
