@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from trading_platform.brokers.base import (
@@ -65,6 +65,8 @@ Guard = Callable[[OrderIntent], RiskDecision]
 
 _NOT_SENT_ERRORS = (ReadOnlyError, AccountMismatchError, UnknownInstrumentError)
 """Refusals of our own side of the connection, before anything was sent, that another try would not change."""
+
+_ALIVE_OR_FILLED = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
 
 def submit_tick(
@@ -121,7 +123,12 @@ def submit_tick(
         strategy,
         tick_utc,
         token,
-        tuple(outcomes.get(o.client_order_id) or _standing(o, decided.get(o.client_order_id)) for o in orders),
+        tuple(
+            _as_it_stands(outcomes[order.client_order_id], order)
+            if order.client_order_id in outcomes
+            else _standing(order, decided.get(order.client_order_id))
+            for order in orders
+        ),
     )
 
 
@@ -223,16 +230,9 @@ class _Submission:
 
     def _begin(self, order: LedgerOrder, decision: RiskDecision) -> bool:
         self.lease.renew(self.clock.now())
-        started = self.ledger.begin_submission(
-            self.account,
-            order.client_order_id,
-            decision=decision,
-            token=self.lease.token,
-            holder=self.lease.holder,
-            at=self.clock.now(),
-            run_id=self.run_id,
-            is_reducing=self._is_reducing(order.intent),
-        )
+        started = self._start(order, decision, is_reducing=False)
+        if started is SubmissionStart.HALTED and self._is_reducing(order.intent):
+            started = self._start(order, decision, is_reducing=True)
         if started is SubmissionStart.STARTED:
             return True
         if started is SubmissionStart.HALTED:
@@ -243,6 +243,18 @@ class _Submission:
         else:
             self._note(order, "not_sent", order.status, started.value)
         return False
+
+    def _start(self, order: LedgerOrder, decision: RiskDecision, *, is_reducing: bool) -> SubmissionStart:
+        return self.ledger.begin_submission(
+            self.account,
+            order.client_order_id,
+            decision=decision,
+            token=self.lease.token,
+            holder=self.lease.holder,
+            at=self.clock.now(),
+            run_id=self.run_id,
+            is_reducing=is_reducing,
+        )
 
     def _place(self, order: LedgerOrder, instrument: Instrument) -> None:
         """Send once. Until the answer is in the ledger the lease is in doubt and will not be given back."""
@@ -288,8 +300,6 @@ class _Submission:
 
     def _is_reducing(self, intent: OrderIntent) -> bool:
         """Whether the order can only bring strategy and account closer to flat; a halt lets those through."""
-        if not self.ledger.active_halts(self.account):
-            return False
         context = RiskContext(
             as_of_utc=self.clock.now(),
             limits=LimitsSpec(),
@@ -311,10 +321,12 @@ class _Submission:
         return is_reducing(intent, context)
 
     def _move(self, order: LedgerOrder, to: OrderStatus, message: str, *, raw_status: str = "") -> None:
+        # Reconciliation needs no lease: it may have learned the order's true status a moment ago. That stands.
         self.ledger.move(
             self.account,
             order.client_order_id,
             to,
+            only_from=OrderStatus.SUBMITTING,
             at=self.clock.now(),
             run_id=self.run_id,
             message=message,
@@ -327,6 +339,13 @@ class _Submission:
         self.outcomes[order.client_order_id] = OrderOutcome(
             order.client_order_id, order.intent.request.symbol, outcome, status, perm_id or order.perm_id, reasons
         )
+
+
+def _as_it_stands(outcome: OrderOutcome, order: LedgerOrder) -> OrderOutcome:
+    """The outcome with the ledger's last word: reconciliation may have learned meanwhile that the order lives."""
+    if outcome.outcome in ("unknown", "rejected") and order.status in _ALIVE_OR_FILLED:
+        outcome = replace(outcome, outcome="placed", reasons=())
+    return replace(outcome, status=order.status, perm_id=order.perm_id)
 
 
 def _standing(order: LedgerOrder, decision: RiskDecision | None) -> OrderOutcome:

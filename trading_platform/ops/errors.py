@@ -11,7 +11,7 @@ EXPLAINED = (
     ("trading_platform.storage.embedded_postgres", "EmbeddedPostgresError"),
     ("trading_platform.storage.ledger", "LedgerError"),
     ("trading_platform.storage.lake", "LakeError"),
-    ("trading_platform.storage.mlflow_database", "TrackingDatabaseError"),
+    ("trading_platform.storage.mlflow_database", "MlflowDatabaseError"),
     ("trading_platform.specs.loader", "SpecError"),
     ("trading_platform.specs.loader", "UnknownSymbolError"),
     ("trading_platform.paper_gateway.server", "GatewayError"),

@@ -128,7 +128,7 @@ class PaperGateway:
         if self._thread is not None:
             msg = "the paper gateway is started already"
             raise GatewayError(msg)
-        started: list[BaseException] = []
+        failures: list[BaseException] = []
         is_ready = threading.Event()
 
         async def live() -> None:
@@ -136,7 +136,7 @@ class PaperGateway:
             try:
                 await self.start()
             except BaseException as error:
-                started.append(error)
+                failures.append(error)
                 raise
             finally:
                 is_ready.set()
@@ -155,10 +155,10 @@ class PaperGateway:
         if not is_ready.wait(_THREAD_SECONDS):
             msg = f"the paper gateway did not start within {_THREAD_SECONDS:.0f} s: look for a slow disk or large data"
             raise GatewayError(msg)
-        if started:
+        if failures:
             self._thread.join(_THREAD_SECONDS)
             self._thread = None
-            raise started[0]
+            raise failures[0]
         return self
 
     def stop_in_thread(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from decimal import Decimal
 
@@ -257,6 +258,34 @@ def test_an_unsent_order_expires_once_its_tick_is_over(ledger, broker):
     submit(ledger, broker, tick_utc=later.tick_utc)
     assert ledger.orders(ACCOUNT, tick_utc=TICK)[0].status is OrderStatus.EXPIRED
     assert broker.placed == [make_intent(tick=later).client_order_id]
+
+
+@pytest.mark.parametrize(
+    "error", [AmbiguousOrderError("no ack"), OrderRejectedError("refused with 201", 201), KeyboardInterrupt()]
+)
+def test_what_reconciliation_learned_in_the_middle_of_a_send_stands(ledger, broker, error):
+    def learn(name: str) -> None:
+        broker.fill(name)
+        reconcile(ledger, broker, account=ACCOUNT, clock=ManualClock(NOW), run_id="sensor")
+        raise error
+
+    record(ledger)
+    broker.after_send = learn
+    with pytest.raises(KeyboardInterrupt) if isinstance(error, KeyboardInterrupt) else nullcontext():
+        submit(ledger, broker)
+    assert statuses(ledger) == {"AAPL": OrderStatus.FILLED}
+
+
+def test_the_report_tells_what_reconciliation_learned_meanwhile(ledger, broker):
+    def learn(name: str) -> None:
+        reconcile(ledger, broker, account=ACCOUNT, clock=ManualClock(NOW), run_id="sensor")
+        msg = "no ack"
+        raise AmbiguousOrderError(msg)
+
+    record(ledger)
+    broker.after_send = learn
+    (outcome,) = submit(ledger, broker).outcomes
+    assert (outcome.outcome, outcome.status, outcome.perm_id) == ("placed", OrderStatus.SUBMITTED, 7001)
 
 
 def test_an_interrupt_in_the_middle_of_a_send_leaves_the_order_unknown(ledger, broker):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from trading_platform_tests.paper_gateway.venue_kit import AAPL, CLIENT, IBM, Desk, codes, et, ticket
+from trading_platform_tests.paper_gateway.venue_kit import AAPL, BTC, CLIENT, IBM, Desk, codes, et, ticket
 
 
 @dataclass
@@ -196,3 +196,23 @@ def test_exits_count_once_against_margin_and_coins() -> None:
     assert desk.quantity() == 3900
     desk.place(changed(ticket("BUY", 1), order_ref="more"))
     assert codes(desk.said) == []
+
+
+def test_exits_of_an_entry_that_waits_do_not_offer_coins_yet() -> None:
+    desk = Desk()
+    desk.place(ticket("BUY", 5), contract=BTC)
+    parent = desk.place(ticket("BUY", 3, "LMT", limit="99.00"), contract=BTC, transmit=False)
+    desk.place(ticket("SELL", 3, "STP", stop="97.00"), contract=BTC, parent_id=parent)
+    desk.place(ticket("SELL", 5), contract=BTC)
+    assert codes(desk.said) == []
+    assert desk.quantity(BTC) == 0
+
+
+def test_exits_wake_as_soon_as_their_entry_fills_even_in_the_last_minute_of_the_session() -> None:
+    desk = Desk()
+    orders = bracket(desk)
+    desk.market.set_price(AAPL, "98.50", et("15:59:20"))
+    desk.market.set_price(AAPL, "99.90", et("15:59:40"))
+    desk.at(et("16:00"))
+    assert orders.statuses(desk) == ["Filled", "Submitted", "PreSubmitted"]
+    assert desk.order(orders.stop).why_held == "trigger"

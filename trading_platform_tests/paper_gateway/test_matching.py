@@ -127,6 +127,29 @@ def test_an_order_does_not_trade_on_prices_from_before_it_existed() -> None:
     assert desk.fills(order) == []
 
 
+def test_a_minute_in_progress_is_not_looked_ahead_into() -> None:
+    desk = Desk()
+    limit, stop = desk.place(BUYS["LMT"]), desk.place(BUYS["STP"])
+    desk.market.set_price(AAPL, "98.00", et("10:05:30"))
+    desk.market.set_price(AAPL, "102.00", et("10:05:40"))
+    desk.market.set_price(AAPL, "100.00", et("10:05:50"))
+    desk.at(et("10:05:20"))
+    assert desk.fills() == []
+    desk.at(et("10:06"))
+    assert [desk.status(order) for order in (limit, stop)] == ["Filled", "Filled"]
+
+
+def test_a_modified_order_does_not_trade_on_prices_from_before_its_change() -> None:
+    desk = Desk()
+    order = desk.place(ticket("BUY", 100, "LMT", limit="95.00"))
+    desk.market.set_price(AAPL, "98.00", et("10:05:10"))
+    desk.market.set_price(AAPL, "100.00", et("10:05:20"))
+    desk.at(et("10:05:30"))
+    desk.venue.place(CLIENT, order, AAPL, BUYS["LMT"])
+    desk.at(et("10:07"))
+    assert desk.fills() == []
+
+
 def test_a_stop_that_a_whole_minute_reached_fills_at_its_stop_less_the_spread() -> None:
     desk = Desk()
     desk.place(ticket("BUY", 100))
@@ -136,6 +159,15 @@ def test_a_stop_that_a_whole_minute_reached_fills_at_its_stop_less_the_spread() 
     desk.at(et("10:06:10"))
     assert desk.fills(order)[0].price == Decimal("97.99")
     assert desk.quantity() == 0
+
+
+def test_a_stop_to_buy_that_a_whole_minute_reached_fills_at_its_stop_plus_the_spread() -> None:
+    desk = Desk()
+    order = desk.place(BUYS["STP"])
+    desk.market.set_price(AAPL, "101.50", et("10:05:20"))
+    desk.market.set_price(AAPL, "100.00", et("10:05:40"))
+    desk.at(et("10:06:10"))
+    assert desk.fills(order)[0].price == Decimal("101.01")
 
 
 def test_a_stop_limit_beyond_its_limit_rests_as_a_limit_order() -> None:

@@ -261,6 +261,20 @@ def test_a_gateway_whose_matching_fails_drops_its_clients_and_says_why(
         gateway.stop_in_thread()
 
 
+def test_a_subscription_that_fails_ends_alone(desk: Desk) -> None:
+    contract = desk.stock()
+    desk.do(lambda client: client.reqMktData(contract))
+    desk.do(lambda client: client.reqPnL("DU1000000"))
+    desk.settle()
+    streams = desk.gateway.hub.sessions[7].streams
+    ((key, broken),) = [(key, stream) for key, stream in streams.items() if key[0] == "quotes"]
+    desk.gateway.call(lambda: setattr(broken, "contract", None))
+    desk.advance(minutes=1)
+    assert desk.codes(key[1]) == [322]
+    assert key not in streams
+    assert "pnl" in [kind for kind, _ in streams]
+
+
 PROGRAM = """
 import sys
 from datetime import datetime, timezone

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tenacity import RetryCallState, Retrying, before_sleep_log, retry_if_exception, stop_after_attempt
+
 from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError, NotAGatewayError, PacingError
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ class RetryPolicy:
     first_pacing_wait: float
     longest_wait: float
 
-    def longest_wait_after(self, attempt: int, error: Exception) -> float:
+    def longest_wait_after(self, attempt: int, error: BaseException | None) -> float:
         """Upper bound of the wait after the failed attempt number ``attempt`` (1, 2, …)."""
         first = self.first_pacing_wait if isinstance(error, PacingError) else self.first_wait
         return float(min(first * 2 ** (attempt - 1), self.longest_wait))
@@ -37,15 +39,22 @@ def retrying(read: Callable[[], T], policy: RetryPolicy, sleep: Callable[[float]
     The wait is drawn evenly between half of its bound and its bound, so that clients which failed together do
     not come back together. The last error is raised as it is. What listens but is no gateway is not asked again.
     """
-    attempt = 1
-    while True:
-        try:
-            return read()
-        except _RETRIED as error:
-            if attempt >= policy.attempts or isinstance(error, NotAGatewayError):
-                raise
-            bound = policy.longest_wait_after(attempt, error)
-            wait = random.uniform(bound / 2, bound)
-            _log.info("attempt %d of %d failed (%s); next in %.1f s", attempt, policy.attempts, error, wait)
-        sleep(wait)
-        attempt += 1
+    attempts = Retrying(
+        retry=retry_if_exception(_is_worth_another_try),
+        stop=stop_after_attempt(policy.attempts),
+        wait=lambda state: _wait(state, policy),
+        sleep=sleep,
+        before_sleep=before_sleep_log(_log, logging.INFO),
+        reraise=True,
+    )
+    return attempts(read)
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, _RETRIED) and not isinstance(error, NotAGatewayError)
+
+
+def _wait(state: RetryCallState, policy: RetryPolicy) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    bound = policy.longest_wait_after(state.attempt_number, error)
+    return random.uniform(bound / 2, bound)

@@ -196,8 +196,12 @@ class Ledger:
         run_id: str,
         message: str,
         raw_status: str = "",
-    ) -> None:
-        """Move an order to another status and log why.
+        only_from: OrderStatus | None = None,
+    ) -> bool:
+        """Move an order to another status and log why. Returns whether it moved.
+
+        Args:
+            only_from: leave the order alone if it has another status by now.
 
         Raises:
             UnknownOrderError: no such order.
@@ -205,7 +209,10 @@ class Ledger:
         """
         with self._database.transaction() as connection:
             order = orders.lock_order(connection, account, client_order_id)
+            if only_from is not None and order.status is not only_from:
+                return False
             orders.change_order(connection, order, to, at=at, run_id=run_id, message=message, raw_status=raw_status)
+        return True
 
     def record_unsent(self, account: str, client_order_id: str, *, at: datetime, run_id: str, message: str) -> None:
         """Note that the holder of a ``submitting`` order knows that it did not send it. The status stays.
