@@ -26,37 +26,37 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True
     )
 
-    home: Path = Field(Path(".trading_platform"), description="Where local state lives.")
-    clock_offset_seconds: float = Field(0.0, description="Shift of the platform's clock; set by --as-of.")
+    home: Path = Field(default=Path(".trading_platform"), description="Where local state lives.")
+    clock_offset_seconds: float = Field(default=0.0, description="Shift of the platform's clock; set by --as-of.")
     as_of_session: str | None = Field(
-        None, description="Session an --as-of run plays in; keeps its lake and paper account apart."
+        default=None, description="Session an --as-of run plays in; keeps its lake and paper account apart."
     )
 
-    dagster_database_url: SecretStr | None = Field(None, description="postgresql+psycopg2://… of Dagster.")
-    ledger_database_url: SecretStr | None = Field(None, description="postgresql+psycopg2://… of the ledger.")
-    mlflow_tracking_uri: SecretStr | None = Field(None, description="MLflow server or database.")
-    mlflow_ui_url: str | None = Field(None, description="Base of links to MLflow's UI.")
-    lake_url: str | None = Field(None, description="Directory or s3://bucket/prefix of the lake.")
-    s3_endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible store.")
+    dagster_database_url: SecretStr | None = Field(default=None, description="postgresql+psycopg2://… of Dagster.")
+    ledger_database_url: SecretStr | None = Field(default=None, description="postgresql+psycopg2://… of the ledger.")
+    mlflow_tracking_uri: SecretStr | None = Field(default=None, description="MLflow server or database.")
+    mlflow_ui_url: str | None = Field(default=None, description="Base of links to MLflow's UI.")
+    lake_url: str | None = Field(default=None, description="Directory or s3://bucket/prefix of the lake.")
+    s3_endpoint_url: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
 
-    schedules_running: bool = Field(False, description="Start schedules and sensors; set by `dev`.")
+    schedules_running: bool = Field(default=False, description="Start schedules and sensors; set by `dev`.")
 
-    mode: Literal["paper", "live"] = Field("paper", description="Paper unless told otherwise.")
-    read_only: bool = Field(False, description="Refuse every order.")
+    mode: Literal["paper", "live"] = Field(default="paper", description="Paper unless told otherwise.")
+    read_only: bool = Field(default=False, description="Refuse every order.")
     ibkr_host: str = "127.0.0.1"
-    ibkr_port: int | None = Field(None, description="Unset: the bundled paper gateway is started.")
-    ibkr_client_id: int = Field(10, ge=1, description="First API client id; reads and orders use the next ones.")
-    ibkr_account: str | None = Field(None, description="Account id; unset: the only account offered.")
-    ibkr_connect_timeout_seconds: float = Field(10.0, gt=0)
-    ibkr_request_timeout_seconds: float = Field(30.0, gt=0)
+    ibkr_port: int | None = Field(default=None, description="Unset: the bundled paper gateway is started.")
+    ibkr_client_id: int = Field(default=10, ge=1, description="First API client id; reads and orders use the next ones.")
+    ibkr_account: str | None = Field(default=None, description="Account id; unset: the only account offered.")
+    ibkr_connect_timeout_seconds: float = Field(default=10.0, gt=0)
+    ibkr_request_timeout_seconds: float = Field(default=30.0, gt=0)
 
     symbols: Annotated[tuple[str, ...] | None, NoDecode] = Field(
-        None, description="Comma-separated; narrows every universe."
+        default=None, description="Comma-separated; narrows every universe."
     )
-    strategies: Path | None = Field(None, description="Directory of strategy specs; unset: the shipped ones.")
+    strategies: Path | None = Field(default=None, description="Directory of strategy specs; unset: the shipped ones.")
 
-    paper_data: Path | None = Field(None, description="Directory of Parquet or CSV bars for the paper market.")
-    paper_seed: int = Field(7, description="Seed of everything the paper market makes up.")
+    paper_data: Path | None = Field(default=None, description="Directory of Parquet or CSV bars for the paper market.")
+    paper_seed: int = Field(default=7, description="Seed of everything the paper market makes up.")
 
     @field_validator("symbols", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,21 @@ from trading_platform.schemas.columns import columns_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trading_platform.resources.lake_io_manager import LakeResource
     from trading_platform.schemas.base import Table
 
 CONTRACT = "contract"
 IBKR_POOL = "ibkr"
 TICK_TAG = "trading_platform/tick"
-Output = dg.MaterializeResult | dg.AssetCheckResult
+Output = dg.MaterializeResult[Any] | dg.AssetCheckResult
 Outputs = Iterator[Output]
+MakeAsset = Callable[[Callable[..., Any]], dg.AssetsDefinition]
+
+
+def asset(**arguments: Any) -> MakeAsset:
+    """``dg.asset`` with a type: its overloads are lost on a type checker when arguments come from mappings."""
+    make: MakeAsset = dg.asset(**arguments)
+    return make
 
 
 def column_schema(table: str) -> dg.TableSchema:
@@ -70,17 +78,40 @@ def contract_check(key: Sequence[str], table: str) -> dg.AssetCheckSpec:
     )
 
 
-def look_back(sessions: int) -> dg.TimeWindowPartitionMapping:
-    """Load the partition itself and ``sessions`` sessions before it."""
-    return dg.TimeWindowPartitionMapping(start_offset=-sessions, allow_nonexistent_upstream_partitions=True)
-
-
 def sessions_of(context: dg.AssetExecutionContext) -> list[date]:
     """The sessions that this run materializes, oldest first."""
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 
+def read_back(
+    lake: LakeResource, key: tuple[str, str], sessions: Sequence[date], history: int, calendar: str
+) -> pd.DataFrame:
+    """Read an upstream table's rows of ``sessions`` and of the ``history`` sessions before them, as far as stored.
+
+    History may be missing, at the beginning of all data it always is; the run's own sessions may not.
+
+    The dependency itself maps each session to itself: with a mapping that reaches back Dagster widens a backfill
+    to every session that the chosen ones influence, and splits it into a run per asset.
+
+    Raises:
+        dg.Failure: one of ``sessions`` is not stored.
+    """
+    from trading_platform.domain.calendars import get_calendar
+
+    market = get_calendar(calendar)
+    first = market.offset(min(sessions), -history)
+    wanted = [session.isoformat() for session in market.sessions(first, max(sessions))]
+    frame, missing = lake.get_lake().read_available(key, wanted)
+    absent = sorted({session.isoformat() for session in sessions} & set(missing))
+    if absent:
+        name, few = "/".join(key), ", ".join(absent[:3]) + (" …" if len(absent) > 3 else "")
+        msg = f"{name} holds nothing for {len(absent)} of the run's sessions ({few}): materialize it for them first"
+        raise dg.Failure(description=msg, allow_retries=False)
+    return frame
+
+
 def emit(
+    context: dg.AssetExecutionContext,
     frame: pd.DataFrame,
     model: type[Table],
     key: Sequence[str],
@@ -91,7 +122,7 @@ def emit(
     """Validate ``frame`` and hand it to Dagster together with its contract check.
 
     A frame that breaks its contract is not written: the check turns red with the failing rows as a table,
-    and the step fails.
+    and the step fails. Rows are counted for each session of a ranged run.
     """
     from trading_platform.ops.metadata import clean, table_metadata
     from trading_platform.schemas.base import TableValidationError, validate
@@ -109,20 +140,31 @@ def emit(
             metadata={"failures": error.count, "failing_rows": table_metadata(error.failures)},
         )
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    passed = dg.AssetCheckResult(
-        asset_key=asset_key, check_name=CONTRACT, passed=True, metadata={"rows": len(checked)}
-    )
+    passed = dg.AssetCheckResult(asset_key=asset_key, check_name=CONTRACT, passed=True, metadata={"rows": len(checked)})
+    count_sessions(context, checked, key)
     yield dg.MaterializeResult(
         asset_key=asset_key,
         value=checked,
-        metadata=clean({**row_facts(checked), **metadata}),
+        metadata=clean({**row_facts(checked, is_counted=context.has_partition_key_range), **metadata}),
         check_results=[passed, *checks],
     )
 
 
-def row_facts(frame: pd.DataFrame) -> dict[str, Any]:
-    """Rows, symbols and time span of a table."""
-    facts: dict[str, Any] = {"dagster/row_count": len(frame), "rows": len(frame)}
+def count_sessions(context: dg.AssetExecutionContext, frame: pd.DataFrame, key: Sequence[str]) -> None:
+    """Tell Dagster the rows of each session that the run materializes; without it all get the run's total."""
+    if not context.has_partition_key_range:
+        return
+    counts = frame["session"].value_counts()
+    for session in context.partition_keys:
+        rows = int(counts.get(session, 0))
+        context.add_asset_metadata(
+            {"rows": rows, "dagster/partition_row_count": rows}, asset_key=dg.AssetKey(key), partition_key=session
+        )
+
+
+def row_facts(frame: pd.DataFrame, *, is_counted: bool = False) -> dict[str, Any]:
+    """Rows, symbols and time span of a table. ``is_counted``: its rows are told session by session."""
+    facts: dict[str, Any] = {} if is_counted else {"dagster/row_count": len(frame), "rows": len(frame)}
     if "symbol" in frame:
         facts["symbols"] = int(frame["symbol"].nunique())
     if "ts_utc" in frame and len(frame):

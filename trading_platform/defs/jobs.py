@@ -2,7 +2,8 @@
 
 ``<feed>_bars``: a feed's bars and features. ``<strategy>_agent``: the whole chain of one strategy.
 ``session_<calendar>``: all of a calendar's strategies at once, what `trading-platform run` executes.
-``executions``: the broker's truth into the ledger. ``session_log``: the session into MLflow.
+``account``: the broker's truth into the ledger. ``session_<calendar>_log``: the session into MLflow.
+``instruments``: contract details.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ A tick on a closed market is a skip with its reason. Schedules are off unless th
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -14,10 +15,15 @@ from trading_platform.defs.jobs import agent_job_name, bars_job_name, log_job_na
 from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
 from trading_platform.domain.market_data.feeds import DAILY, MINUTE, Feed
 from trading_platform.domain.signals.spec import StrategySpec
-from trading_platform.domain.signals.ticks import Skip, decision_at, is_daily_decision_due
+from trading_platform.domain.signals.ticks import Skip, look_every_minutes, scheduled_decision, settled_session
 from trading_platform.settings import get_settings
 
 NEW_YORK = "America/New_York"
+BARS_DELAY = timedelta(minutes=15)
+LOG_DELAY = timedelta(minutes=30)
+# Cron says how often to look, the calendar whether there is something to do: half days, other exchanges and a
+# platform clock that was moved need no line of their own.
+QUARTER_HOURS = "*/15 * * * *"
 Due = Callable[[datetime], dg.RunRequest | dg.SkipReason]
 
 
@@ -30,10 +36,10 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
                 _schedule(
                     "minute_ingest",
                     bars_job_name(feed.name),
-                    "* * * * 1-5",
+                    "* * * * *",
                     feed.calendar,
-                    f"1-minute bars of {len(feed.symbols)} symbols, each minute of the session.",
-                    lambda now, feed=feed: _session_tick(feed, now),
+                    partial(minute_tick, feed),
+                    description=f"1-minute bars of {len(feed.symbols)} symbols, each minute of the session.",
                 )
             )
         if feed.name == DAILY:
@@ -41,22 +47,23 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
                 _schedule(
                     "daily_bars_after_close",
                     bars_job_name(feed.name),
-                    "15 13,16 * * 1-5",
+                    QUARTER_HOURS,
                     feed.calendar,
-                    "The session's final daily bars, a quarter of an hour after the close, half days included.",
-                    lambda now, feed=feed: _settled(feed.calendar, now),
+                    partial(settled_tick, feed.calendar, BARS_DELAY),
+                    description="The session's final daily bars, a quarter of an hour after the close.",
+                    is_late_welcome=True,
                 )
             )
     for calendar in sorted({spec.calendar for spec in specs}):
-        cron = "5 0 * * *" if calendar == ALWAYS_OPEN else "30 13,16 * * 1-5"
         schedules.append(
             _schedule(
                 f"{log_job_name(calendar)}_after_close",
                 log_job_name(calendar),
-                cron,
+                QUARTER_HOURS,
                 calendar,
-                f"The last session on {calendar} into MLflow.",
-                lambda now, calendar=calendar: _settled(calendar, now),
+                partial(settled_tick, calendar, LOG_DELAY),
+                description=f"The last session on {calendar} into MLflow, half an hour after the close.",
+                is_late_welcome=True,
             )
         )
     return schedules
@@ -64,54 +71,43 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
 
 def agent_tick(spec: StrategySpec, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """The run that is due for ``spec`` at ``now``, or why none is."""
-    calendar = get_calendar(spec.calendar)
-    due = decision_at(spec, calendar, now)
+    due = scheduled_decision(spec, get_calendar(spec.calendar), now)
     if isinstance(due, Skip):
         return dg.SkipReason(due.reason)
-    if spec.is_daily and not is_daily_decision_due(calendar, now):
-        return dg.SkipReason(f"{spec.name} decides in the last minutes of the session, and it is {now:%H:%M} UTC")
     tick = due.tick_utc.isoformat()
-    return dg.RunRequest(
-        run_key=f"{spec.name}:{tick}", partition_key=due.session.isoformat(), tags={TICK_TAG: tick}
-    )
+    return dg.RunRequest(run_key=f"{spec.name}:{tick}", partition_key=due.session.isoformat(), tags={TICK_TAG: tick})
 
 
-def _agent_schedule(spec: StrategySpec) -> dg.ScheduleDefinition:
-    if spec.cadence_minutes is None:
-        cron = "45 12,15 * * 1-5"  # half days close at 13:00
-    elif spec.cadence_minutes < 60:
-        cron = f"*/{spec.cadence_minutes} * * * {'*' if spec.calendar == ALWAYS_OPEN else '1-5'}"
-    else:
-        cron = f"0 */{spec.cadence_minutes // 60} * * {'*' if spec.calendar == ALWAYS_OPEN else '1-5'}"
-    return _schedule(
-        agent_job_name(spec.name),
-        agent_job_name(spec.name),
-        cron,
-        spec.calendar,
-        spec.description,
-        lambda now: agent_tick(spec, now),
-    )
-
-
-def _session_tick(feed: Feed, now: datetime) -> dg.RunRequest | dg.SkipReason:
+def minute_tick(feed: Feed, now: datetime) -> dg.RunRequest | dg.SkipReason:
+    """The run of a feed that is collected each minute of the session."""
     session = get_calendar(feed.calendar).session_at(now)
     if session is None:
         return dg.SkipReason(f"{feed.calendar} is closed at {now:%Y-%m-%d %H:%M} UTC")
     return dg.RunRequest(run_key=f"{feed.name}:{now:%Y-%m-%dT%H:%M}", partition_key=session.isoformat())
 
 
-def _settled(calendar: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
-    """The last completed session, unless a session is under way."""
-    sessions = get_calendar(calendar)
-    if calendar != ALWAYS_OPEN and sessions.is_open(now):
-        return dg.SkipReason(f"{calendar} is still open at {now:%Y-%m-%d %H:%M} UTC")
-    session = sessions.last_completed_session(now)
+def settled_tick(calendar: str, delay: timedelta, moment: datetime) -> dg.RunRequest | dg.SkipReason:
+    """The run for the session of ``calendar`` that closed ``delay`` ago."""
+    session = settled_session(get_calendar(calendar), moment, delay)
+    if isinstance(session, Skip):
+        return dg.SkipReason(session.reason)
     return dg.RunRequest(run_key=f"settled:{session}", partition_key=session.isoformat())
 
 
+def _agent_schedule(spec: StrategySpec) -> dg.ScheduleDefinition:
+    if spec.cadence_minutes is None:
+        cron = QUARTER_HOURS
+    else:
+        step = look_every_minutes(spec.cadence_minutes, is_always_open=spec.calendar == ALWAYS_OPEN)
+        cron = f"{'0' if step == 60 else f'*/{step}'} * * * *"
+    name = agent_job_name(spec.name)
+    return _schedule(name, name, cron, spec.calendar, partial(agent_tick, spec), description=spec.description)
+
+
 def _schedule(
-    name: str, job: str, cron: str, calendar: str, description: str, due: Due
+    name: str, job: str, cron: str, calendar: str, due: Due, *, description: str, is_late_welcome: bool = False
 ) -> dg.ScheduleDefinition:
+    """``is_late_welcome``: a tick that the daemon missed and catches up with is judged by when it was due."""
     settings = get_settings()
 
     @dg.schedule(
@@ -125,6 +121,9 @@ def _schedule(
         ),
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return due(get_settings().clock.now())
+        current = get_settings()
+        if is_late_welcome and context.has_scheduled_execution_time:
+            return due(context.scheduled_execution_time + timedelta(seconds=current.clock_offset_seconds))
+        return due(current.clock.now())
 
     return schedule

@@ -128,10 +128,7 @@ def _run_failures() -> dg.SensorDefinition:
 def failure_line(context: dg.RunFailureSensorContext, at: datetime) -> str:
     """One JSON object: when it was seen, job, run, partition, and each failed step with its error."""
     run = context.dagster_run
-    errors = {
-        event.step_key or "": str(event.event_specific_data.error.message if event.event_specific_data.error else "")
-        for event in context.get_step_failure_events()
-    }
+    errors = {event.step_key or "": _words(event.step_failure_data) for event in context.get_step_failure_events()}
     return json.dumps(
         {
             "seen_at_utc": at.isoformat(),

@@ -5,9 +5,10 @@ Nothing is guessed: what can't be read stays unknown in the context, and risk co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError
 from trading_platform.domain.calendars import get_calendar
@@ -17,7 +18,8 @@ from trading_platform.domain.orders.risk.context import Halt, RiskContext
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.storage.ledger import Ledger
-from trading_platform.storage.ledger.model import WORKING
+
+Answer = TypeVar("Answer")
 
 
 def observe(
@@ -42,9 +44,10 @@ def observe(
         BrokerError: account, positions or open orders could not be read; without them nothing is decided.
     """
     account = broker.account
-    positions = {position.symbol: position.quantity for position in broker.positions()}
-    own = ledger.strategy_position(account, spec.name)
+    # First what is under way, then what is held: an order that fills in between counts twice and not never.
     working = _working(ledger, broker)
+    own = ledger.strategy_position(account, spec.name)
+    positions = {position.symbol: position.quantity for position in broker.positions()}
     # Whatever is under way anywhere in the account needs a price: buying power counts it.
     symbols = sorted({*spec.universe, *own, *(order.symbol for order in working)} & instruments.keys())
     return RiskContext(
@@ -64,40 +67,42 @@ def observe(
 
 
 def _working(ledger: Ledger, broker: Broker) -> tuple[WorkingOrder, ...]:
-    """Orders under way: the broker's open ones, and those the ledger can't rule out."""
+    """Orders under way: the broker's open ones, and those the ledger can't rule out.
+
+    The ledger's include what was reported filled without its execution: the strategy's position lacks it still.
+    """
     at_broker = {order.client_order_id or f"perm {order.perm_id}": order for order in broker.open_orders()}
-    in_ledger = ledger.orders(broker.account, statuses=WORKING)
+    in_ledger = ledger.working_orders(broker.account)
     known = {order.client_order_id for order in in_ledger}
-    return (
-        *(WorkingOrder.from_intent(order.intent, order.filled_quantity) for order in in_ledger),
-        *(WorkingOrder.from_broker(order) for name, order in at_broker.items() if name not in known),
-    )
+    foreign = (WorkingOrder.from_broker(order) for name, order in at_broker.items() if name not in known)
+    return (*in_ledger, *foreign)
 
 
 def _quotes(broker: Broker, instruments: Mapping[str, Instrument], symbols: Iterable[str]) -> dict[str, Quote]:
-    quotes: dict[str, Quote] = {}
-    for symbol in symbols:
-        try:
-            quotes[symbol] = broker.quote(instruments[symbol])
-        except BrokerConnectionError:
-            raise
-        except BrokerError:
-            continue  # one symbol without a quote: risk control names and refuses it
-    return quotes
+    # one symbol without a quote costs the others nothing: risk control names and refuses it
+    return _known(symbols, lambda symbol: broker.quote(instruments[symbol]))
 
 
 def _details(
     broker: Broker, instruments: Mapping[str, Instrument], symbols: Iterable[str]
 ) -> dict[str, InstrumentDetails]:
-    details: dict[str, InstrumentDetails] = {}
-    for symbol in symbols:
-        try:
-            details[symbol] = broker.instrument_details(instruments[symbol])
-        except BrokerConnectionError:
-            raise
-        except BrokerError:
-            continue  # an instrument the broker does not know: risk control names and refuses it
-    return details
+    # nor does an instrument that the broker does not know
+    return _known(symbols, lambda symbol: broker.instrument_details(instruments[symbol]))
+
+
+def _known(symbols: Iterable[str], ask: Callable[[str], Answer]) -> dict[str, Answer]:
+    """The broker's answers for the symbols it can answer for."""
+    answers = {symbol: _answer(ask, symbol) for symbol in symbols}
+    return {symbol: answer for symbol, answer in answers.items() if answer is not None}
+
+
+def _answer(ask: Callable[[str], Answer], symbol: str) -> Answer | None:
+    try:
+        return ask(symbol)
+    except BrokerConnectionError:
+        raise
+    except BrokerError:
+        return None
 
 
 def equity_of(context: RiskContext) -> Decimal:

@@ -48,15 +48,12 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.signals.spec import LimitsSpec
-from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
 from trading_platform.storage.ledger import Ledger, LedgerOrder, UnknownTickError
 from trading_platform.storage.ledger.lease import SubmissionLease
 from trading_platform.storage.ledger.model import IN_DOUBT, SubmissionStart, Tick
-
-__all__ = ["Guard", "OrderOutcome", "SubmissionReport", "await_fills", "submit_tick"]
 
 SETTLE_SECONDS = 2.0
 LEASE_WAIT_SECONDS = 15.0

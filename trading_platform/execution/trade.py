@@ -41,7 +41,11 @@ FILL_WAIT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class OrderRun:
-    """One Dagster run of one strategy's orders. ``connect`` opens the broker connection when first needed."""
+    """One Dagster run of one strategy's orders.
+
+    ``connect`` opens the broker connection when first needed; ``quarantined`` looks up the symbols with bars that
+    failed validation in the session.
+    """
 
     spec: StrategySpec
     sessions: tuple[str, ...]
@@ -52,6 +56,7 @@ class OrderRun:
     instruments: Mapping[str, Instrument]
     ledger: Ledger
     connect: Callable[[], Broker]
+    quarantined: Callable[[], frozenset[str]]
     log: Callable[[str], object]
 
     @cached_property
@@ -105,15 +110,20 @@ class Sent:
     refusals: tuple[str, ...]
 
 
-def decide_current_tick(run: OrderRun, signals: pd.DataFrame, quarantined: frozenset[str]) -> Decided:
-    """Decide the current tick from its rows in ``signals``, unless this run may not or the tick is decided."""
+def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
+    """Decide the current tick from its rows in ``signals``, unless this run may not or the tick is decided.
+
+    Without signals of the tick nothing is decided, so that a run that has them still can: this one may have begun
+    in the tick before, or on an older table.
+    """
     now = run.clock.now()
     reasons = run.refusals(now)
     due = decision_at(run.spec, run.calendar, now)
     if reasons or isinstance(due, Skip):
-        return Decided(run.account, f"nothing decided: {'; '.join(reasons) or due}", [])
-    at_tick = signals[signals["tick_utc"] == due.tick_utc]
-    made_at = at_tick["as_of_utc"].max().to_pydatetime() if len(at_tick) else None
+        return Decided(run.account, f"nothing decided: {_sentences(reasons, due)}", [])
+    at_tick = signals[signals["tick_utc"] == due.tick_utc] if len(signals) else signals
+    if at_tick.empty:
+        return Decided(run.account, f"nothing decided: no signals of the tick {due.tick_utc:%Y-%m-%d %H:%M} UTC", [])
     decided = decide_tick(
         run.ledger,
         run.connect(),
@@ -121,8 +131,8 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame, quarantined: froze
         [_signal(row) for row in at_tick.to_dict("records")],
         due,
         instruments=run.instruments,
-        quarantined=quarantined,
-        signal_time_utc=made_at,
+        quarantined=run.quarantined(),
+        signal_time_utc=at_tick["as_of_utc"].max().to_pydatetime(),
         run_id=run.run_id,
         code_version=metadata.version("trading-platform"),
         world=run.settings.world.name,
@@ -141,10 +151,11 @@ def submit_current_tick(run: OrderRun) -> Sent:
     reasons = run.refusals(now)
     due = decision_at(run.spec, run.calendar, now)
     if reasons or isinstance(due, Skip):
-        return Sent(run.account, "nothing sent", 0, reasons or (str(due),))
+        return Sent(run.account, f"nothing sent: {_sentences(reasons, due)}", 0, reasons)
     record = run.ledger.tick(run.account, run.spec.name, due.tick_utc)
     if record is None:
-        return Sent(run.account, "nothing sent", 0, ("the current tick has not been decided: no intents",))
+        why = f"the tick {due.tick_utc:%Y-%m-%d %H:%M} UTC has not been decided"
+        return Sent(run.account, f"nothing sent: {why}", 0, (why,))
     if not record.orders:
         return Sent(run.account, "nothing to send: the tick has no intents", 0, ())
     broker = run.connect()
@@ -191,7 +202,7 @@ class _Guard:
                 self._run.spec,
                 self._run.instruments,
                 now=now,
-                quarantined=(),
+                quarantined=self._run.quarantined(),
                 signal_time_utc=intent.as_of_utc,
             )
         context = replace(self._context, as_of_utc=now)
@@ -214,6 +225,10 @@ def _signal(row: Mapping[Any, Any]) -> Signal:
         price=float(row["price"]),
         reason=row["reason"],
     )
+
+
+def _sentences(reasons: tuple[str, ...], due: Decision | Skip) -> str:
+    return "; ".join(reasons) or (due.reason if isinstance(due, Skip) else "")
 
 
 def _readable(record: Mapping[str, Any]) -> dict[str, Any]:

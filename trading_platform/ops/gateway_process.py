@@ -85,11 +85,19 @@ class GatewayHandle:
             if endpoint is not None and (self.child is None or endpoint.pid == self.child.popen.pid):
                 return endpoint
             if self.child is not None and not self.child.is_alive:
-                msg = f"the paper gateway ended at its start:\n{self.child.tail()}"
+                msg = f"the paper gateway did not start: {_last_words(self.child)}"
                 raise GatewayStartError(msg)
             time.sleep(0.02)
         msg = f"the paper gateway was not ready after {READY_TIMEOUT_SECONDS:.0f} s; see {self.path.parent / 'gateway.log'}"
         raise GatewayStartError(msg)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, or, when somebody else runs it, listens."""
+        if self.child is not None:
+            return self.child.is_alive
+        endpoint = _read(self.path)
+        return endpoint is not None and is_listening(endpoint.port, endpoint.host)
 
     def stop(self) -> None:
         """Stop the gateway if it was started here."""
@@ -106,6 +114,13 @@ def join_or_start(settings: Settings, port: int = 0) -> GatewayHandle:
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "trading_platform.cli", "gateway", "--port", str(port)]
     return GatewayHandle(path, start("gateway", command, log=path.parent / "gateway.log"))
+
+
+def _last_words(child: ChildProcess) -> str:
+    """The sentence with which it gave up, or else its log's end."""
+    said = child.tail(lines=40)
+    _, found, sentence = said.rpartition("error: ")
+    return sentence if found else f"\n{said}"
 
 
 def _read(path: Path) -> Endpoint | None:

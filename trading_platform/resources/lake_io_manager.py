@@ -59,7 +59,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     lake: LakeResource
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write what an asset returned; metadata tells path, rows and bytes."""
         import pandas as pd
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class PlatformResource(dg.ConfigurableResource):
+class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it provides itself
     """What every asset may ask for: the time, the strategy specs, the instruments."""
 
     @property

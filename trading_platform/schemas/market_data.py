@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -10,7 +12,7 @@ from pandera.typing import Series
 from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
 
 # inf passes Pandera's gt(0): bound prices from above too
-PRICE = {"gt": 0.0, "lt": 1e9}
+PRICE: dict[str, Any] = {"gt": 0.0, "lt": 1e9}
 
 
 class Instruments(Table):
@@ -56,7 +58,7 @@ class ValidatedBars(RawBars):
     volume: Series[float] = pa.Field(ge=0, lt=1e15, description="Traded quantity, shares or coins")
 
     @pa.dataframe_check(name="high is the highest and low the lowest")
-    def _range_holds(cls, frame: pd.DataFrame) -> Series[bool]:  # noqa: N805 - Pandera makes it a classmethod
+    def _range_holds(cls, frame: pd.DataFrame) -> Any:  # noqa: N805 - Pandera makes it a classmethod
         ends = frame[["open", "close"]].to_numpy()
         return (frame["high"] >= np.max(ends, axis=1)) & (frame["low"] <= np.min(ends, axis=1))
 

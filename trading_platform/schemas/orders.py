@@ -16,7 +16,7 @@ class OrderIntents(Table):
     """What a strategy asked to trade and what risk said of it. Key: client_order_id."""
 
     client_order_id: Series[str] = pa.Field(unique=True, description="The order's name, also the broker's orderRef")
-    strategy: Series[str] = pa.Field(description="Strategy name")
+    strategy: Series[str] = pa.Field(description="Strategy name")  # type: ignore[assignment]  # hides a helper for hypothesis
     symbol: Series[str] = pa.Field(description="Ticker")
     session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
     tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
@@ -35,7 +35,7 @@ class Orders(Table):
 
     client_order_id: Series[str] = pa.Field(unique=True, description="The order's name, also the broker's orderRef")
     account: Series[str] = pa.Field(description="Account; paper accounts start with D")
-    strategy: Series[str] = pa.Field(description="Strategy name")
+    strategy: Series[str] = pa.Field(description="Strategy name")  # type: ignore[assignment]  # hides a helper for hypothesis
     symbol: Series[str] = pa.Field(description="Ticker")
     session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
     tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
@@ -58,7 +58,7 @@ class Executions(Table):
     client_order_id: Series[str] = pa.Field(description="The order's name; empty when placed elsewhere")
     perm_id: Series[int] = pa.Field(ge=0, description="IBKR's durable order id")
     account: Series[str] = pa.Field(description="Account")
-    strategy: Series[str] = pa.Field(description="Strategy name; empty when placed elsewhere")
+    strategy: Series[str] = pa.Field(description="Strategy name; empty when placed elsewhere")  # type: ignore[assignment]  # hides a helper for hypothesis
     symbol: Series[str] = pa.Field(description="Ticker")
     side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
     quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")

@@ -11,7 +11,7 @@ from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
 class Signals(Table):
     """What a strategy wants to hold. Key: symbol, tick_utc."""
 
-    strategy: Series[str] = pa.Field(description="Strategy name")
+    strategy: Series[str] = pa.Field(description="Strategy name")  # type: ignore[assignment]  # hides a helper for hypothesis
     symbol: Series[str] = pa.Field(description="Ticker")
     session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
     tick_utc: Series[UTCStamp] = pa.Field(description="The tick decided at; daily strategies: the session's open")

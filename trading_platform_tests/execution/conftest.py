@@ -11,7 +11,8 @@ import pytest
 from trading_platform.clock import ManualClock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderIntent, RiskDecision
-from trading_platform.execution.submit import SubmissionReport, submit_tick
+from trading_platform.execution.report import SubmissionReport
+from trading_platform.execution.submit import submit_tick
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.execution.recording_broker import RecordingBroker
 from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW, STRATEGY, TICK, approve

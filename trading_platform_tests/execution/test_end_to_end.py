@@ -14,8 +14,10 @@ from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.reconcile import reconcile
-from trading_platform.execution.submit import SubmissionReport, await_fills, submit_tick
+from trading_platform.execution.report import SubmissionReport
+from trading_platform.execution.submit import submit_tick
 from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.faults import DropConnection
 from trading_platform.paper_gateway.messages.ids import Incoming

@@ -13,7 +13,7 @@ import pytest
 
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.execution.holder import holder_name, is_proved_dead
-from trading_platform.execution.submit import SubmissionReport
+from trading_platform.execution.report import SubmissionReport
 from trading_platform.storage.ledger import LeaseHeldError, LeaseLostError, Ledger, Tick, TickRecord
 from trading_platform_tests.execution.conftest import submit
 from trading_platform_tests.execution.recording_broker import RecordingBroker

@@ -18,8 +18,8 @@ from trading_platform.brokers.base import (
 )
 from trading_platform.clock import ManualClock
 from trading_platform.domain.orders.model import OrderStatus, RiskDecision
+from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.reconcile import reconcile
-from trading_platform.execution.submit import await_fills
 from trading_platform.storage.ledger import LeaseHeldError, UnknownTickError
 from trading_platform_tests.execution.conftest import submit
 from trading_platform_tests.execution.recording_broker import RecordingBroker

@@ -1,12 +1,20 @@
 """Features as assets: the indicators that a feed's strategies read. The arithmetic is in ``domain.features``."""
 
-from typing import Any
-
 import dagster as dg
 
-from trading_platform.defs.common import Outputs, by_session, contract_check, emit, look_back, table_spec
+from trading_platform.defs.common import (
+    Outputs,
+    asset,
+    by_session,
+    contract_check,
+    emit,
+    read_back,
+    sessions_of,
+    table_spec,
+)
 from trading_platform.defs.market_data.assets import validated_key
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 STAGE = "features"
@@ -21,13 +29,9 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     """The asset ``features/<feed>_features``."""
     key = features_key(feed.name)
 
-    @dg.asset(
+    @asset(
         key=key,
-        ins={
-            "bars": dg.AssetIn(
-                key=dg.AssetKey(validated_key(feed.name)), partition_mapping=look_back(feed.history_sessions)
-            )
-        },
+        deps=[dg.AssetKey(validated_key(feed.name))],
         check_specs=[contract_check(key, "Features")],
         **by_session(feed.calendar),
         **table_spec(
@@ -39,11 +43,12 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             kinds=["talib"],
         ),
     )
-    def features(context: dg.AssetExecutionContext, platform: PlatformResource, bars: Any) -> Outputs:
+    def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         from trading_platform.domain.features.compute import compute_features
         from trading_platform.domain.signals.loading import load_strategy
         from trading_platform.schemas.features import Features
 
+        bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
         strategies = [load_strategy(platform.spec(name)) for name in feed.strategies]
         names = sorted({name for strategy in strategies for name in strategy.features})
         # The bar in progress of an intraday feed would change until it ends; the day's bar is the day so far.
@@ -52,6 +57,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         own = computed[computed["session"].isin(context.partition_keys)]
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
+            context,
             own,
             Features,
             key,

@@ -12,9 +12,12 @@ import dagster as dg
 from trading_platform.defs.common import (
     IBKR_POOL,
     Outputs,
+    asset,
     by_session,
     contract_check,
+    count_sessions,
     emit,
+    row_facts,
     sessions_of,
     table_spec,
 )
@@ -46,7 +49,7 @@ def quarantined_key(feed: str) -> tuple[str, str]:
 def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
     """The asset ``market_data/instruments``: what the broker knows of every symbol in use."""
 
-    @dg.asset(
+    @asset(
         key=INSTRUMENTS,
         check_specs=[
             contract_check(INSTRUMENTS, "Instruments"),
@@ -63,7 +66,7 @@ def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
             kinds=["ibkr"],
         ),
     )
-    def instruments(platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
+    def instruments(context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
         import pandas as pd
 
         from trading_platform.ingest.instruments import resolve_instruments
@@ -81,7 +84,7 @@ def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
             metadata={"unknown": table_metadata(unknown)} if unknown else {},
         )
         yield from emit(
-            frame, Instruments, INSTRUMENTS, metadata={"data_origins": table_metadata(origins)}, checks=[known]
+            context, frame, Instruments, INSTRUMENTS, metadata={"data_origins": table_metadata(origins)}, checks=[known]
         )
 
     return instruments
@@ -120,7 +123,7 @@ def _grain(feed: Feed) -> str:
 def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
     key = raw_key(feed.name)
 
-    @dg.asset(
+    @asset(
         key=key,
         deps=[dg.AssetKey(INSTRUMENTS)],
         check_specs=[
@@ -139,9 +142,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.schemas.market_data import RawBars
 
         current = platform.feed(feed.name)
-        fetched = fetch_bars(
-            ibkr.broker, current, platform.universe.instruments, sessions_of(context), platform.now()
-        )
+        fetched = fetch_bars(ibkr.broker, current, platform.universe.instruments, sessions_of(context), platform.now())
         failures = [{"symbol": symbol, "reason": why} for symbol, why in fetched.failures.items()]
         answered = dg.AssetCheckResult(
             asset_key=dg.AssetKey(key),
@@ -151,6 +152,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             metadata={"failures": table_metadata(failures)} if failures else {},
         )
         yield from emit(
+            context,
             fetched.bars,
             RawBars,
             key,
@@ -180,7 +182,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 **table_spec(
                     bad_key,
                     "QuarantinedBars",
-                    description=f"Bars that failed validation, each with its reason; made when there are any. {_grain(feed)}",
+                    description=f"Bars that failed validation, each with its reason. {_grain(feed)}",
                 ),
             ),
         },
@@ -202,19 +204,23 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
-        judged = validate_bars(
-            raw, bar_size=feed.bar_size, calendar=get_calendar(feed.calendar), as_of=platform.now()
-        )
+        judged = validate_bars(raw, bar_size=feed.bar_size, calendar=get_calendar(feed.calendar), as_of=platform.now())
         bad = validate(QuarantinedBars, judged.quarantined)
+        shown = table_metadata(bad, max_rows=50 if len(context.partition_keys) == 1 else 5)
         store, sessions = lake.get_lake(), list(context.partition_keys)
-        had_bad = bool(set(store.stored_sessions(bad_key)) & set(sessions))
-        if len(bad) or had_bad:
-            store.write_sessions(bad_key, bad, sessions)
-        if (len(bad) or had_bad) and dg.AssetKey(bad_key) in context.selected_asset_keys:
+        store.write_sessions(bad_key, bad, sessions)
+        if dg.AssetKey(bad_key) in context.selected_asset_keys:
+            count_sessions(context, bad, bad_key)
             reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
             yield dg.MaterializeResult(
                 asset_key=dg.AssetKey(bad_key),
-                metadata=clean({"rows": len(bad), "reasons": table_metadata(reasons), "bars": table_metadata(bad)}),
+                metadata=clean(
+                    {
+                        **row_facts(bad, is_counted=context.has_partition_key_range),
+                        "reasons": table_metadata(reasons),
+                        "bars": shown,
+                    }
+                ),
             )
         if dg.AssetKey(valid_key) not in context.selected_asset_keys:
             return
@@ -223,9 +229,10 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             check_name="nothing_quarantined",
             passed=bad.empty,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"quarantined": len(bad), **({"rows": table_metadata(bad)} if len(bad) else {})},
+            metadata={"quarantined": len(bad), **({"rows": shown} if len(bad) else {})},
         )
         yield from emit(
+            context,
             judged.valid,
             ValidatedBars,
             valid_key,
@@ -243,4 +250,6 @@ def _closes(bars: Any, partitions: int) -> dict[str, Any]:
     if partitions > 1 or bars.empty:
         return {}
     closes = {symbol: rows["close"].tolist() for symbol, rows in bars.groupby("symbol", observed=True)}
-    return {f"close {symbol}": sparkline(values, symbol) for symbol, values in list(closes.items())[:3] if len(values) > 1}
+    return {
+        f"close {symbol}": sparkline(values, symbol) for symbol, values in list(closes.items())[:3] if len(values) > 1
+    }

@@ -12,6 +12,7 @@ import dagster as dg
 from trading_platform.defs.common import (
     IBKR_POOL,
     Outputs,
+    asset,
     by_session,
     contract_check,
     emit,
@@ -52,7 +53,7 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
     """The asset ``orders/<strategy>_order_intents``."""
     key = intents_key(spec.name)
 
-    @dg.asset(
+    @asset(
         key=key,
         ins={"signals": dg.AssetIn(key=dg.AssetKey(signals_key(spec.name)))},
         check_specs=[contract_check(key, "OrderIntents")],
@@ -67,7 +68,7 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
             kinds=["ibkr", "postgres"],
         ),
     )
-    def order_intents(
+    def order_intents(  # noqa: PLR0917 - Dagster passes resources by name
         context: dg.AssetExecutionContext,
         platform: PlatformResource,
         ibkr: IBKRResource,
@@ -80,10 +81,11 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.orders import OrderIntents
 
-        run = _order_run(context, platform, ibkr, ledger, spec.name)
-        decided = decide_current_tick(run, signals, _quarantined(lake, spec.feed, sessions_of(context)))
+        run = _order_run(context, platform, ibkr, ledger, lake, spec.name)
+        decided = decide_current_tick(run, signals)
         frame = intents_table(run.ledger, decided.account, spec.name, run.sessions)
         yield from emit(
+            context,
             frame,
             OrderIntents,
             key,
@@ -106,7 +108,7 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
     """The asset ``orders/<strategy>_orders``: the only one that sends anything to the market."""
     key = orders_key(spec.name)
 
-    @dg.asset(
+    @asset(
         key=key,
         deps=[dg.AssetKey(intents_key(spec.name))],
         check_specs=[contract_check(key, "Orders")],
@@ -122,20 +124,25 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
             kinds=["ibkr", "postgres"],
         ),
     )
-    def orders(
-        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+    def orders(  # noqa: PLR0917 - Dagster passes resources by name
+        context: dg.AssetExecutionContext,
+        platform: PlatformResource,
+        ibkr: IBKRResource,
+        ledger: LedgerResource,
+        lake: LakeResource,
     ) -> Outputs:
         from trading_platform.execution.tables import orders_table
         from trading_platform.execution.trade import submit_current_tick
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.orders import Orders
 
-        run = _order_run(context, platform, ibkr, ledger, spec.name)
+        run = _order_run(context, platform, ibkr, ledger, lake, spec.name)
         sent = submit_current_tick(run)
         frame = orders_table(run.ledger, sent.account, spec.name, run.sessions)
         if sent.refusals:
             context.log.warning("nothing was sent: %s", "; ".join(sent.refusals))
         yield from emit(
+            context,
             frame,
             Orders,
             key,
@@ -156,7 +163,7 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
 def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
     """The asset ``orders/executions``: the broker's fills, reconciled into the ledger."""
 
-    @dg.asset(
+    @asset(
         key=EXECUTIONS,
         deps=[dg.AssetKey(orders_key(spec.name)) for spec in strategies],
         check_specs=[
@@ -199,6 +206,7 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
             metadata={"problems": list(report.problems)} if report.problems else {},
         )
         yield from emit(
+            context,
             frame,
             Executions,
             EXECUTIONS,
@@ -220,12 +228,14 @@ def _order_run(
     platform: PlatformResource,
     ibkr: IBKRResource,
     ledger: LedgerResource,
+    lake: LakeResource,
     strategy: str,
 ) -> "OrderRun":
     from trading_platform.execution.trade import OrderRun
 
+    spec = platform.spec(strategy)
     return OrderRun(
-        spec=platform.spec(strategy),
+        spec=spec,
         sessions=tuple(context.partition_keys),
         run_id=context.run.run_id,
         run_tags=dict(context.run.tags),
@@ -234,13 +244,14 @@ def _order_run(
         instruments=platform.universe.instruments,
         ledger=ledger.ledger,
         connect=lambda: ibkr.broker,
+        quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
     )
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
     """Symbols with convicted bars in the run's last session. Exact doubles convict nobody: one copy is kept."""
-    bad: "pd.DataFrame" = lake.get_lake().read_sessions(
+    bad: pd.DataFrame = lake.get_lake().read_sessions(
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
     return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from trading_platform.defs.common import IBKR_POOL, Outputs, contract_check, emit, table_spec
+from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
 from trading_platform.defs.orders.assets import EXECUTIONS
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.ledger import LedgerResource
@@ -13,7 +13,7 @@ POSITIONS = (STAGE, "positions")
 PERFORMANCE = (STAGE, "performance")
 
 
-@dg.asset(
+@asset(
     key=POSITIONS,
     deps=[dg.AssetKey(EXECUTIONS)],
     check_specs=[
@@ -60,6 +60,7 @@ def positions(
     )
     values = dict(zip(frame["symbol"], frame["market_value_usd"], strict=True))
     yield from emit(
+        context,
         frame,
         Positions,
         POSITIONS,
@@ -76,7 +77,7 @@ def positions(
     )
 
 
-@dg.asset(
+@asset(
     key=PERFORMANCE,
     deps=[dg.AssetKey(POSITIONS)],
     check_specs=[contract_check(PERFORMANCE, "Performance")],
@@ -101,6 +102,7 @@ def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: L
     frame = performance_table(book, ibkr.broker.account)
     latest = frame.iloc[-1]
     yield from emit(
+        context,
         frame,
         Performance,
         PERFORMANCE,

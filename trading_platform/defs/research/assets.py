@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from trading_platform.defs.common import by_session
+from trading_platform.defs.common import asset, by_session
 from trading_platform.defs.orders.assets import orders_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE
 from trading_platform.defs.signals.assets import signals_key
@@ -30,7 +30,7 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
     """The asset ``research/<strategy>_session_run``: one MLflow run per session."""
     key = session_run_key(spec.name)
 
-    @dg.asset(
+    @asset(
         key=key,
         deps=[
             dg.AssetKey(signals_key(spec.name)),
@@ -51,7 +51,7 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         lake: LakeResource,
         mlflow: MlflowResource,
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         from trading_platform.execution.tables import orders_table
         from trading_platform.ops.metadata import clean
 

@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from trading_platform.defs.common import Outputs, by_session, contract_check, emit, look_back, sessions_of, table_spec
+from trading_platform.defs.common import (
+    Outputs,
+    asset,
+    by_session,
+    contract_check,
+    emit,
+    read_back,
+    sessions_of,
+    table_spec,
+)
 from trading_platform.defs.features.assets import features_key
 from trading_platform.defs.market_data.assets import validated_key
 from trading_platform.domain.signals.spec import StrategySpec
@@ -12,6 +21,8 @@ from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from trading_platform.domain.signals.ticks import Decision
@@ -28,11 +39,9 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
     """The asset ``signals/<strategy>_signals``."""
     key = signals_key(spec.name)
 
-    @dg.asset(
+    @asset(
         key=key,
-        ins={
-            "features": dg.AssetIn(key=dg.AssetKey(features_key(spec.feed)), partition_mapping=look_back(1)),
-        },
+        deps=[dg.AssetKey(features_key(spec.feed))],
         check_specs=[contract_check(key, "Signals")],
         **by_session(spec.calendar),
         **table_spec(
@@ -43,9 +52,7 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
             owner=spec.owner,
         ),
     )
-    def signals(
-        context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, features: Any
-    ) -> Outputs:
+    def signals(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         import pandas as pd
 
         from trading_platform.domain.calendars import get_calendar
@@ -53,13 +60,15 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
         from trading_platform.schemas.base import empty
         from trading_platform.schemas.signals import Signals
 
+        features = read_back(lake, features_key(spec.feed), sessions_of(context), 1, spec.calendar)
         calendar, now = get_calendar(spec.calendar), platform.now()
         begun = [session for session in sessions_of(context) if calendar.open_of(session) <= now]
         decisions = [decision_for(spec, calendar, session, now) for session in begun]
         made = [_decide(platform.spec(spec.name), features, decision) for decision in decisions]
-        made += [_earlier_ticks(lake, key, decision) for decision in decisions if len(decisions) == 1]
-        frame = pd.concat([empty(Signals), *made], ignore_index=True)
+        made.append(_earlier_ticks(lake, key, decisions))
+        frame = pd.concat([rows for rows in made if len(rows)] or [empty(Signals)], ignore_index=True)
         yield from emit(
+            context,
             frame,
             Signals,
             key,
@@ -99,10 +108,11 @@ def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") 
     )
 
 
-def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decision: "Decision") -> "pd.DataFrame":
-    """The session's signals of earlier ticks: a tick adds to its session, it does not replace it."""
-    stored = lake.get_lake().read_sessions(key, [decision.session.isoformat()], is_missing_ok=True)
-    return stored[stored["tick_utc"] < decision.tick_utc] if len(stored) else stored
+def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decisions: "Sequence[Decision]") -> "pd.DataFrame":
+    """The sessions' signals of earlier ticks: a tick adds to its session, it does not replace it."""
+    newest = {decision.session.isoformat(): decision.tick_utc for decision in decisions}
+    stored = lake.get_lake().read_sessions(key, list(newest), is_missing_ok=True)
+    return stored[stored["tick_utc"] < stored["session"].map(newest)] if len(stored) else stored
 
 
 def _recent_bars(lake: LakeResource, spec: StrategySpec, decision: "Decision") -> "pd.DataFrame":
@@ -110,7 +120,9 @@ def _recent_bars(lake: LakeResource, spec: StrategySpec, decision: "Decision") -
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.history import look_back
 
-    back = look_back(decision.session, min(60, spec.history_sessions) if spec.is_daily else 1, get_calendar(spec.calendar))
+    back = look_back(
+        decision.session, min(60, spec.history_sessions) if spec.is_daily else 1, get_calendar(spec.calendar)
+    )
     return lake.get_lake().read_sessions(
         validated_key(spec.feed), [session.isoformat() for session in back], is_missing_ok=True
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import gcd
 
 from trading_platform.domain.calendars import TradingCalendar
 from trading_platform.domain.signals.spec import StrategySpec
 
 BEFORE_CLOSE = timedelta(minutes=20)
 """Daily strategies are asked this long before the close, when the day's bar is nearly whole."""
+
+LOOK_EVERY = timedelta(minutes=15)
+"""How often, counted from the full hour, a schedule looks for what is due once per session."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,45 @@ def is_daily_decision_due(calendar: TradingCalendar, now: datetime) -> bool:
     """Whether ``now`` is in the last minutes of a session, half days included."""
     session = calendar.session_at(now)
     return session is not None and now >= calendar.close_of(session) - BEFORE_CLOSE
+
+
+def look_every_minutes(cadence_minutes: int, *, is_always_open: bool) -> int:
+    """How often, counted from the full hour, a schedule must look to meet every tick when it begins.
+
+    Ticks are counted from the open: exchanges open on the hour or the half hour, other markets at midnight.
+    """
+    return gcd(cadence_minutes, 60 if is_always_open else 30)
+
+
+def scheduled_decision(spec: StrategySpec, calendar: TradingCalendar, now: datetime) -> Decision | Skip:
+    """The decision that a schedule is to start at ``now``: a tick that has just begun, or the day's last minutes."""
+    due = decision_at(spec, calendar, now)
+    if isinstance(due, Skip):
+        return due
+    if spec.cadence_minutes is None:
+        if is_daily_decision_due(calendar, now):
+            return due
+        return Skip(f"{spec.name} decides in the last minutes of the session, and it is {now:%H:%M} UTC")
+    step = look_every_minutes(spec.cadence_minutes, is_always_open=calendar.is_always_open)
+    if now - due.tick_utc < timedelta(minutes=step):
+        return due
+    following = due.tick_utc + timedelta(minutes=spec.cadence_minutes)
+    return Skip(f"the tick of {due.tick_utc:%H:%M} UTC has had its run; the next is at {following:%H:%M} UTC")
+
+
+def settled_session(calendar: TradingCalendar, moment: datetime, delay: timedelta) -> date | Skip:
+    """The session whose close was ``delay`` ago, give or take :data:`LOOK_EVERY`: who looks that often gets it once."""
+    session = calendar.last_completed_session(moment)
+    close = calendar.close_of(session)
+    if delay <= moment - close < delay + LOOK_EVERY:
+        return session
+    if calendar.is_open(moment) and not calendar.is_always_open:
+        return Skip(f"{calendar.name} is still open at {moment:%Y-%m-%d %H:%M} UTC")
+    minutes = delay.total_seconds() / 60
+    return Skip(
+        f"{calendar.name} closed at {close:%Y-%m-%d %H:%M} UTC; its session {session} is due {minutes:.0f} minutes "
+        f"after that, and it is {moment:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def _tick(spec: StrategySpec, calendar: TradingCalendar, session: date, moment: datetime) -> datetime:

@@ -252,7 +252,7 @@ def _intraday(symbol: str, index: SessionIndex, rows: pd.DataFrame, path: Path) 
     if not is_inside.any():
         msg = f"{path}: no bar of {symbol} lies within a session of {index.name}; ts must be the bar's start in UTC"
         raise DatasetError(msg)
-    places, minutes = places[is_inside], minutes[is_inside]
+    places, minutes = places[is_inside], minutes[is_inside].astype(np.int64)
     columns = {name: rows[name].to_numpy(np.float64)[is_inside] for name in (*PRICES, "volume")}
     starts = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
     stops = np.concatenate((starts[1:], [len(places)])).astype(np.int64)

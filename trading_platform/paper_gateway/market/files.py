@@ -149,7 +149,7 @@ def _numbers(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
     if is_text.any():
         sample = frame.loc[is_text, name].iloc[0]
         fail_at(path, frame, is_text, f"{name} is not a number (such as {sample!r})", "correct them or remove the rows")
-    is_infinite = ~np.isfinite(numbers)
+    is_infinite = numbers.isin([np.inf, -np.inf])
     if is_infinite.any():
         fail_at(path, frame, is_infinite, f"{name} is infinite", "correct them or remove the rows")
     return numbers

@@ -1,0 +1,65 @@
+"""Whether the PostgreSQL databases that the settings name answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from trading_platform.settings import ENV_PREFIX
+
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class DatabaseDownError(Exception):
+    """A configured database can't be used. The message names the variable that names it, and no password."""
+
+
+@dataclass(frozen=True)
+class DatabaseAnswer:
+    """What a database said: the server's version, and the round trip of the smallest query in milliseconds."""
+
+    place: str
+    version: str
+    latency_ms: float
+
+
+def ask_database(url: str, setting: str) -> DatabaseAnswer:
+    """Connect to ``url``, which the field ``setting`` of the settings holds.
+
+    Raises:
+        DatabaseDownError: it can't be read, or nobody answers there.
+    """
+    import sqlalchemy as sa
+
+    variable = ENV_PREFIX + setting.upper()
+    try:
+        parsed = sa.make_url(url)
+        engine = sa.create_engine(
+            parsed, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        )
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
+        msg = f"{variable} is no usable database URL: write postgresql+psycopg2://user:password@host:port/database"
+        raise DatabaseDownError(msg) from error
+    try:
+        with engine.connect() as connection:
+            version = str(connection.execute(sa.text("SHOW server_version")).scalar())
+            begun = time.perf_counter()
+            connection.execute(sa.text("SELECT 1"))
+            latency = time.perf_counter() - begun
+    except sa.exc.DBAPIError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        msg = f"PostgreSQL at {place_of(parsed)} does not answer ({reason}): start it, or correct {variable}"
+        raise DatabaseDownError(msg) from error
+    finally:
+        engine.dispose()
+    return DatabaseAnswer(place_of(parsed), version.split()[0], latency * 1000)
+
+
+def place_of(url: object) -> str:
+    """``host:port/database`` of a URL; a directory as host is the one of a socket."""
+    import sqlalchemy as sa
+
+    parsed = sa.make_url(str(url)) if isinstance(url, str) else url
+    assert isinstance(parsed, sa.URL)
+    host = parsed.host or parsed.query.get("host") or "localhost"
+    return f"{host}:{parsed.port}/{parsed.database}" if parsed.port else f"{host}/{parsed.database}"
