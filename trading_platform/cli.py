@@ -66,9 +66,9 @@ def run(as_of: datetime | None, symbols: str | None, json_file: Path | None) -> 
     before its last close; a broker of your own is left as it is, and no order is sent. Exit status 0 only if
     everything that should have happened did.
     """
-    from trading_platform.ops.run_command import run_command
-
     with _errors_in_words():
+        from trading_platform.ops.run_command import run_command
+
         sys.exit(run_command(as_of=as_of, symbols=symbols, json_file=json_file))
 
 
@@ -80,9 +80,9 @@ def dev(as_of: datetime | None, port: int) -> None:
 
     Schedules and sensors are started. Prints the addresses when everything is up.
     """
-    from trading_platform.ops.dev_command import dev_command
-
     with _errors_in_words():
+        from trading_platform.ops.dev_command import dev_command
+
         sys.exit(dev_command(as_of=as_of, port=port))
 
 
@@ -92,9 +92,9 @@ def doctor() -> None:
 
     One line each, with what to do about it. Exit status 1 if any fails.
     """
-    from trading_platform.ops.doctor import doctor_command
-
     with _errors_in_words():
+        from trading_platform.ops.doctor import doctor_command
+
         sys.exit(doctor_command())
 
 
@@ -108,24 +108,58 @@ def gateway(host: str, port: int, account: str | None) -> None:
     Replays the real bars that are bundled, and those of the directory TRADING_PLATFORM_PAPER_DATA.
     Orders and positions survive a restart.
     """
-    from trading_platform.ops.gateway_process import serve
-    from trading_platform.ops.local import paper_account
-
     with _errors_in_words():
+        from trading_platform.ops.gateway_process import serve
+        from trading_platform.ops.local import paper_account
+
         settings = get_settings()
         serve(settings, host=host, port=port, account=account or paper_account(settings))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the ledger, Dagster's instance and MLflow's database to the schema of this version.
+
+    For servers whose PostgreSQL is configured, before anything else starts; run and dev do it for their own.
+    """
+    from trading_platform.ops.migrate import migrate as migrate_databases
+
+    with _errors_in_words():
+        migrate_databases(get_settings(), click.echo)
+
+
+@main.command("make-bucket")
+def make_bucket() -> None:
+    """Make the lake's bucket in an S3-compatible store if it is missing, and prove that it can be written."""
+    from trading_platform.ops.bucket import make_bucket as make
+
+    with _errors_in_words():
+        click.echo(make(get_settings()))
+
+
+@main.command()
+@click.argument("service", type=click.Choice(["webserver", "mlflow"]))
+@click.option("--url", required=True, help="Where it listens, e.g. http://127.0.0.1:3000.")
+def health(service: str, url: str) -> None:
+    """Ask one running service for real work; exit status 1 if it fails. For the health checks of containers."""
+    from trading_platform.ops.health import mlflow_health, webserver_health
+
+    with _errors_in_words():
+        click.echo(webserver_health(url) if service == "webserver" else mlflow_health(url))
 
 
 @contextmanager
 def _errors_in_words() -> Iterator[None]:
     """Show the platform's own errors as one sentence; let bugs keep their traceback."""
     from trading_platform.ops.errors import explain
+    from trading_platform.ops.interrupts import INTERRUPTED, as_keyboard_interrupts
 
     try:
-        yield
+        with as_keyboard_interrupts():
+            yield
     except KeyboardInterrupt:
         click.echo("interrupted; run it again, nothing is done twice", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         message = explain(error)
         if message is None:

@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     read_only: bool = Field(default=False, description="Refuse every order.")
     ibkr_host: str = "127.0.0.1"
     ibkr_port: int | None = Field(default=None, description="Unset: the bundled paper gateway is started.")
-    ibkr_client_id: int = Field(default=10, ge=1, description="First API client id; reads and orders use the next ones.")
+    ibkr_client_id: int = Field(
+        default=10, ge=1, description="First API client id; reads and orders use the next ones."
+    )
     ibkr_account: str | None = Field(default=None, description="Account id; unset: the only account offered.")
     ibkr_connect_timeout_seconds: float = Field(default=10.0, gt=0)
     ibkr_request_timeout_seconds: float = Field(default=30.0, gt=0)

@@ -25,7 +25,8 @@ def session_partitions(calendar: str) -> dg.TimeWindowPartitionsDefinition:
         return dg.DailyPartitionsDefinition(
             start_date=FIRST_ALWAYS_OPEN_SESSION.isoformat(), timezone="UTC", end_offset=1
         )
-    facts = cached(f"holidays-{calendar}", metadata.version("exchange_calendars"), lambda: _holidays(calendar))
+    key = f"{metadata.version('exchange_calendars')} {FIRST_SESSION} {LAST_SESSION}"
+    facts = cached(f"holidays-{calendar}", key, lambda: _holidays(calendar))
     return dg.TimeWindowPartitionsDefinition(
         start=FIRST_SESSION.isoformat(),
         fmt="%Y-%m-%d",

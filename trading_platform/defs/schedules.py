@@ -54,18 +54,18 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
                     is_late_welcome=True,
                 )
             )
-    for calendar in sorted({spec.calendar for spec in specs}):
-        schedules.append(
-            _schedule(
-                f"{log_job_name(calendar)}_after_close",
-                log_job_name(calendar),
-                QUARTER_HOURS,
-                calendar,
-                partial(settled_tick, calendar, LOG_DELAY),
-                description=f"The last session on {calendar} into MLflow, half an hour after the close.",
-                is_late_welcome=True,
-            )
+    schedules += [
+        _schedule(
+            f"{log_job_name(calendar)}_after_close",
+            log_job_name(calendar),
+            QUARTER_HOURS,
+            calendar,
+            partial(settled_tick, calendar, LOG_DELAY),
+            description=f"The last session on {calendar} into MLflow, half an hour after the close.",
+            is_late_welcome=True,
         )
+        for calendar in sorted({spec.calendar for spec in specs})
+    ]
     return schedules
 
 
@@ -122,7 +122,7 @@ def _schedule(
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         current = get_settings()
-        if is_late_welcome and context.has_scheduled_execution_time:
+        if is_late_welcome:
             return due(context.scheduled_execution_time + timedelta(seconds=current.clock_offset_seconds))
         return due(current.clock.now())
 

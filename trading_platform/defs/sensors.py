@@ -18,10 +18,12 @@ from trading_platform.settings import get_settings
 if TYPE_CHECKING:
     from datetime import date
 
-    from trading_platform.defs.jobs import AssetJob
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
+    from dagster._core.execution.plan.objects import StepFailureData
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+RETRY_MINUTES = 10
 
 
 def build_sensors(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> list[dg.SensorDefinition]:
@@ -50,11 +52,14 @@ def missing_history(feed: Feed, lake: LakeResource, now: datetime) -> "tuple[tup
     return missing_ranges(needed, held, calendar)
 
 
-def history_request(feed: Feed, sessions: "Sequence[date]") -> dg.RunRequest:
-    """One ranged run that fetches and validates the sessions. Features of the past are a backfill's business."""
+def history_request(feed: Feed, sessions: "Sequence[date]", attempt: str = "") -> dg.RunRequest:
+    """One ranged run that fetches and validates the sessions. Features of the past are a backfill's business.
+
+    The sensor starts a run once per ``attempt``.
+    """
     first, last = sessions[0].isoformat(), sessions[-1].isoformat()
     return dg.RunRequest(
-        run_key=f"history:{feed.name}:{first}:{last}",
+        run_key=f"history:{feed.name}:{first}:{last}:{attempt}",
         job_name=bars_job_name(feed.name),
         asset_selection=[dg.AssetKey(raw_key(feed.name)), dg.AssetKey(validated_key(feed.name))],
         tags={RANGE_START: first, RANGE_END: last},
@@ -73,9 +78,14 @@ def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefi
         description="Fetches the past sessions that a strategy's features need and the lake does not hold.",
     )
     def sensor(lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        now = get_settings().clock.now()
+        settings = get_settings()
+        now = settings.clock.now()
+        # A run that failed, or that was made for another world's lake, must not keep this one from being tried.
+        attempt = f"{settings.world.name}:{now:%Y-%m-%dT%H}:{now.minute // RETRY_MINUTES}"
         requests = [
-            history_request(feed, sessions) for feed in with_history for sessions in missing_history(feed, lake, now)
+            history_request(feed, sessions, attempt)
+            for feed in with_history
+            for sessions in missing_history(feed, lake, now)
         ]
         if not requests:
             return dg.SkipReason("the lake holds all the history that the strategies need")
@@ -139,6 +149,12 @@ def failure_line(context: dg.RunFailureSensorContext, at: datetime) -> str:
             "failed_steps": errors,
         }
     )
+
+
+def _words(failure: "StepFailureData") -> str:
+    """What the asset said, else the error's message."""
+    said = failure.user_failure_data.description if failure.user_failure_data else None
+    return said or (failure.error.message.strip() if failure.error else "")
 
 
 def _status() -> dg.DefaultSensorStatus:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
 from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.portfolio.accounting import book_from_fills
+from trading_platform.domain.portfolio.exposure import exposure_of
+from trading_platform.domain.portfolio.performance import curve_figures, drawdowns, trade_figures
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.portfolio import Performance, Positions
 from trading_platform.storage.ledger import Ledger
@@ -63,8 +69,46 @@ def performance_table(ledger: Ledger, account: str) -> pd.DataFrame:
             "gross_exposure_usd": [float(point.gross_position_value) for point in history],
         }
     )
-    frame["drawdown_pct"] = (frame["equity_usd"] / frame["equity_usd"].cummax() - 1) * 100
+    frame["drawdown_pct"] = drawdowns(frame["equity_usd"].tolist()) * 100
     return frame
+
+
+def exposure_facts(positions: pd.DataFrame, equity: Decimal) -> dict[str, Any]:
+    """Exposure of what has a price, USD; holdings without one are named, they do not count as zero in silence."""
+    is_priced = positions["last_price_usd"].notna()
+    priced = positions[is_priced]
+    exposure = exposure_of(_decimals(priced, "quantity"), _decimals(priced, "last_price_usd"), equity)
+    unpriced = positions.loc[~is_priced & (positions["quantity"] != 0), "symbol"].tolist()
+    return {
+        "long_exposure_usd": exposure.long_usd,
+        "short_exposure_usd": exposure.short_usd,
+        "gross_exposure_usd": exposure.gross_usd,
+        "net_exposure_usd": exposure.net_usd,
+        "leverage": exposure.leverage,
+        **({"holdings_without_a_price": unpriced} if unpriced else {}),
+    }
+
+
+def account_figures(ledger: Ledger, performance: pd.DataFrame) -> dict[str, Any]:
+    """Return, volatility, Sharpe and the like from the last reading of each UTC day; trades from all fills.
+
+    A figure that can't be had yet is left out.
+    """
+    if performance.empty:
+        return {}
+    account = str(performance["account"].iloc[0])
+    days = performance.groupby(performance["ts_utc"].dt.date)["equity_usd"].last().tolist()
+    book = book_from_fills([fill.execution for fill in ledger.fills(account)])
+    figures = {
+        **asdict(curve_figures(days)),
+        **asdict(trade_figures(book, days)),
+        "realized_pnl_usd": book.realized_pnl,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _decimals(frame: pd.DataFrame, column: str) -> dict[str, Decimal]:
+    return {symbol: Decimal(str(value)) for symbol, value in zip(frame["symbol"], frame[column], strict=True)}
 
 
 def _last_price(broker: Broker, instrument: Instrument | None) -> float:

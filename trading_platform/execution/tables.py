@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.domain.portfolio.performance import slippage_bps
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.orders import Executions, OrderIntents, Orders
 from trading_platform.storage.ledger import Ledger, LedgerOrder
@@ -48,7 +49,7 @@ def orders_table(ledger: Ledger, account: str, strategy: str, sessions: Sequence
             "perm_id": order.perm_id or 0,
             "filled_quantity": float(order.filled_quantity),
             "average_price_usd": _number(order.average_fill_price),
-            "slippage_bps": slippage_bps(order),
+            "slippage_bps": _slippage(order),
         }
         for order in _orders(ledger, account, strategy, sessions)
         if order.status != OrderStatus.REJECTED
@@ -77,16 +78,11 @@ def executions_table(ledger: Ledger, account: str) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else empty(Executions)
 
 
-def slippage_bps(order: LedgerOrder) -> float:
-    """Average fill price against the decision price in 1/100 percent; positive is a cost, NaN without a fill.
-
-    Source: implementation shortfall, A. Perold, "The Implementation Shortfall: Paper versus Reality" (1988).
-    """
-    paid, decided = order.average_fill_price, order.intent.decision_price
-    if paid is None or decided == 0:
+def _slippage(order: LedgerOrder) -> float:
+    """The order's slippage in basis points, NaN without a fill."""
+    if order.average_fill_price is None:
         return float("nan")
-    sign = 1 if order.intent.request.side == "BUY" else -1
-    return float(sign * (paid - decided) / decided * 10_000)
+    return float(slippage_bps(order.intent.request.side, order.intent.decision_price, order.average_fill_price))
 
 
 def _orders(ledger: Ledger, account: str, strategy: str, sessions: Sequence[str]) -> list[LedgerOrder]:

@@ -10,11 +10,11 @@ from datetime import date, datetime
 import pandas as pd
 
 from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError, NoDataError
-from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import final_flags, session_labels
 from trading_platform.domain.market_data.feeds import Feed
-from trading_platform.domain.market_data.history import BarsRequest, missing_ranges, plan_requests
+from trading_platform.domain.market_data.history import BarsRequest, complete_sessions, missing_ranges, plan_requests
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.market_data import RawBars
 
@@ -72,6 +72,18 @@ def fetch_bars(
     bars = pd.concat(frames, ignore_index=True) if frames else empty(RawBars)
     wanted = {session.isoformat() for session in begun}
     return FetchedBars(bars[bars["session"].isin(wanted)], failures, len(requests) * len(feed.symbols))
+
+
+def with_stored(fetched: FetchedBars, stored: pd.DataFrame, calendar: TradingCalendar) -> pd.DataFrame:
+    """The fetched bars, and of the symbols that failed what is ``stored`` of sessions received after their close.
+
+    A session is replaced as a whole, and a symbol that can't be had today must not lose its past. Of the current
+    session nothing is kept: old bars would pass for new ones.
+    """
+    complete = complete_sessions(stored[stored["symbol"].isin(fetched.failures)], calendar) if len(stored) else {}
+    labels = {symbol: {session.isoformat() for session in sessions} for symbol, sessions in complete.items()}
+    kept = [stored[(stored["symbol"] == name) & stored["session"].isin(own)] for name, own in labels.items()]
+    return pd.concat([frame for frame in (fetched.bars, *kept) if len(frame)] or [fetched.bars], ignore_index=True)
 
 
 def _fetch_symbol(

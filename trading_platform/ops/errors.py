@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+from trading_platform.settings import ENV_PREFIX
 
 EXPLAINED = (
     ("trading_platform.ops.local", "LocalPlatformError"),
+    ("trading_platform.ops.databases", "DatabaseDownError"),
     ("trading_platform.ops.gateway_process", "GatewayStartError"),
+    ("trading_platform.ops.dev_command", "DevError"),
+    ("trading_platform.ops.health", "UnhealthyError"),
+    ("trading_platform.ops.migrate", "MigrationError"),
+    ("trading_platform.ops.bucket", "BucketError"),
     ("trading_platform.brokers.base", "BrokerError"),
     ("trading_platform.storage.embedded_postgres", "EmbeddedPostgresError"),
     ("trading_platform.storage.ledger", "LedgerError"),
@@ -17,7 +26,6 @@ EXPLAINED = (
     ("trading_platform.paper_gateway.server", "GatewayError"),
     ("trading_platform.paper_gateway.store", "StoreError"),
     ("trading_platform.paper_gateway.market.datasets", "DatasetError"),
-    ("pydantic", "ValidationError"),
 )
 """Modules and error classes. A module that was never imported can't have raised, and is not imported for this."""
 
@@ -29,6 +37,14 @@ def explain(error: Exception) -> str | None:
         known = getattr(module, class_name, None) if module is not None else None
         if isinstance(known, type) and isinstance(error, known):
             return str(error)
+    if type(error).__name__ == "ValidationError" and getattr(error, "title", None) == "Settings":
+        return "; ".join(_setting_error(case) for case in error.errors())  # type: ignore[attr-defined]  # pydantic's
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or 'the system'}: {error.strerror}"
     return None
+
+
+def _setting_error(case: Mapping[str, Any]) -> str:
+    name = "_".join(str(part) for part in case["loc"][:1])
+    said = "" if name.endswith(("_url", "_uri")) else f" (it says {case['input']!r})"
+    return f"{ENV_PREFIX}{name.upper()}: {case['msg']}{said}"

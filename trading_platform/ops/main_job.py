@@ -6,37 +6,37 @@ calendar materializes everything from bars to performance.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
+from trading_platform.definitions import build_definitions
 from trading_platform.defs.jobs import session_job_name
 from trading_platform.defs.partitions import session_partitions
 from trading_platform.defs.sensors import history_request, missing_history
-from trading_platform.definitions import build_definitions
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import decision_for
-from trading_platform.ops.run_document import AssetOutcome, CheckOutcome, RunDocument
+from trading_platform.execution.holder import holder_name, is_proved_dead
+from trading_platform.ops.interrupts import uninterrupted
+from trading_platform.ops.run_document import RunDocument
+from trading_platform.ops.run_progress import Follower, Progress, Report
 from trading_platform.ops.run_results import add_trading_results
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import configured_feeds, configured_specs
 from trading_platform.settings import Settings
 
-if TYPE_CHECKING:
-    from dagster import EventLogEntry
-
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-POLL_SECONDS = 0.2
-Report = Callable[[str, str], None]
-"""Told of every finished step: a kind ("run", "done", "failed", "check") and a sentence."""
+PROCESS_TAG = ".dagster/trading_platform_process"
+"""Tag of every run that `trading-platform run` executes: which process does. Its prefix keeps it out of the UI."""
+
+UNFINISHED = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ def run_main_job(settings: Settings, report: Report, notes: Sequence[str] = ()) 
         settings: complete: every service is up.
         report: told of progress, from another thread.
         notes: what the user should know of how the run was set up.
+
+    Raises:
+        KeyboardInterrupt: interrupted; the Dagster run under way has been closed.
     """
     specs, feeds, now = configured_specs(settings), configured_feeds(settings), settings.clock.now()
     main = get_calendar(specs[0].calendar if len({s.calendar for s in specs}) == 1 else "XNYS")
@@ -68,6 +71,7 @@ def run_main_job(settings: Settings, report: Report, notes: Sequence[str] = ()) 
     )
     defs = build_definitions(settings)
     with dg.DagsterInstance.get() as instance:
+        close_orphans(instance)
         executor = _Executor(defs, instance, report, document)
         calendars = list(_calendars(specs, now, document))
         _fetch_history(executor, settings, [feed for feed in feeds if feed.strategies], calendars, now)
@@ -85,6 +89,14 @@ def run_main_job(settings: Settings, report: Report, notes: Sequence[str] = ()) 
     ]
     add_trading_results(document, settings, decisions)
     return document
+
+
+def close_orphans(instance: dg.DagsterInstance) -> None:
+    """Close the runs of earlier `trading-platform run` processes that were killed: nobody else would."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)), limit=50):
+        holder = run.tags.get(PROCESS_TAG)
+        if holder is not None and is_proved_dead(holder):
+            instance.report_run_failed(run, "The process that executed this run was killed.")
 
 
 def _calendars(specs: Sequence[StrategySpec], now: datetime, document: RunDocument) -> Iterator[Calendar]:
@@ -118,7 +130,7 @@ def _fetch_history(
 
 
 class _Executor:
-    """Executes jobs in this process, follows their events, and keeps what became of them in the document."""
+    """Executes jobs in this process, and keeps what became of them in the document."""
 
     def __init__(
         self, defs: dg.Definitions, instance: dg.DagsterInstance, report: Report, document: RunDocument
@@ -128,76 +140,50 @@ class _Executor:
         self._report = report
         self._document = document
 
-    def execute(self, job: str, title: str, **arguments: Any) -> None:
+    def execute(self, job: str, title: str, *, tags: dict[str, str] | None = None, **arguments: Any) -> None:
+        """Execute ``job`` to its end.
+
+        Raises:
+            KeyboardInterrupt: interrupted; the run is closed.
+        """
         run_id = str(uuid4())
-        self._report("run", title)
+        self._report(Progress("run", title))
         self._document.dagster_runs.append(run_id)
-        with self._followed(run_id):
-            result = self._defs.resolve_job_def(job).execute_in_process(
-                instance=self._instance, run_id=run_id, run_config=QUIET, raise_on_error=False, **arguments
-            )
-        if not result.success:
+        follower = Follower(self._instance, run_id, self._report, self._document)
+        try:
+            with follower.following():
+                result = self._defs.resolve_job_def(job).execute_in_process(
+                    instance=self._instance,
+                    run_id=run_id,
+                    run_config=QUIET,
+                    raise_on_error=False,
+                    tags={**(tags or {}), PROCESS_TAG: holder_name(run_id)},
+                    **arguments,
+                )
+            if _was_interrupted(result):
+                raise KeyboardInterrupt
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+            with uninterrupted():
+                self._close(run_id)
+            raise KeyboardInterrupt from error
+        if not result.success and not follower.has_named_failure:
             self._document.failures.append(f"{title}: the Dagster run {run_id} failed")
 
-    @contextmanager
-    def _followed(self, run_id: str) -> Iterator[None]:
-        finished = threading.Event()
-        follower = threading.Thread(target=self._follow, args=(run_id, finished), name="follow-run", daemon=True)
-        follower.start()
-        try:
-            yield
-        finally:
-            finished.set()
-            follower.join()
+    def _close(self, run_id: str) -> None:
+        """Let the run end as canceled, whatever the interruption left it as."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and run.status in UNFINISHED:
+            self._instance.report_run_canceled(run, message="Interrupted by the user.")
 
-    def _follow(self, run_id: str, finished: threading.Event) -> None:
-        cursor = None
-        is_last = False
-        while not is_last:
-            is_last = finished.wait(POLL_SECONDS)
-            more = True
-            while more:
-                page = self._instance.get_records_for_run(run_id, cursor=cursor)
-                for record in page.records:
-                    self._note(record.event_log_entry)
-                cursor, more = page.cursor, page.has_more
 
-    def _note(self, entry: EventLogEntry) -> None:
-        event = entry.dagster_event
-        if event is None:
-            return
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether an interruption ended the run: Dagster records it and returns as if the run had just failed."""
+    for event in result.all_events:
+        error = None
         if event.is_step_failure:
-            error = event.step_failure_data.user_failure_data or event.step_failure_data.error
-            why = getattr(error, "description", None) or getattr(error, "message", "") or ""
-            cause = getattr(getattr(error, "cause", None), "message", "") or ""
-            self._fail(str(event.step_key), " ".join(f"{why} {cause}".split()))
-        elif entry.asset_materialization is not None:
-            key = entry.asset_materialization.asset_key.to_user_string()
-            rows = entry.asset_materialization.metadata.get("rows")
-            count = int(rows.value) if rows is not None and isinstance(rows.value, (int, float)) else None
-            is_new = key not in self._document.assets
-            self._document.assets[key] = AssetOutcome(status="materialized", rows=count)
-            outcome = entry.asset_materialization.metadata.get("outcome")
-            if outcome is not None:
-                self._document.outcomes[key] = str(outcome.value)
-            new = entry.asset_materialization.metadata.get("new_orders")
-            self._document.new_orders += int(str(new.value)) if new is not None else 0
-            if is_new or entry.asset_materialization.partition is None:
-                self._report("done", f"{key}" + (f"  {count} rows" if count is not None else ""))
-        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
-            evaluation = event.asset_check_evaluation_data
-            check = CheckOutcome(
-                asset=evaluation.asset_key.to_user_string(),
-                check=evaluation.check_name,
-                passed=evaluation.passed,
-                severity=evaluation.severity.value,
-            )
-            self._document.checks.append(check)
-            if not check["passed"]:
-                self._report("check", f"{check['asset']}: {check['check']} ({check['severity']})")
-
-    def _fail(self, step: str, why: str) -> None:
-        key = step.replace("__", "/")
-        self._document.assets[key] = AssetOutcome(status="failed", rows=None)
-        self._document.failures.append(f"{key}: {why[:500]}")
-        self._report("failed", f"{key}: {why[:300]}")
+            error = event.step_failure_data.error
+        elif event.is_job_failure:
+            error = event.job_failure_data.error
+        if error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+    return False

@@ -3,41 +3,101 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.status import Status
 
-from trading_platform.ops.local import export, late_in_latest_session, local_platform, move_clock
-from trading_platform.ops.run_document import RunDocument
+from trading_platform.ops.home_lock import LockHeldError, hold
+from trading_platform.ops.local import (
+    LocalPlatform,
+    LocalPlatformError,
+    export,
+    late_in_latest_session,
+    local_platform,
+    make_home,
+    move_clock,
+)
+from trading_platform.ops.run_screen import Screen, show
 from trading_platform.resources.platform import configured_specs
 from trading_platform.settings import Settings, get_settings
 
-MARKS = {"run": "[bold]▶[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]", "check": "[yellow]![/]"}
+LOCK_POLL_SECONDS = 0.3
 
 
 def run_command(*, as_of: datetime | None, symbols: str | None, json_file: Path | None) -> int:
     """Run the main job once; return the exit status."""
+    begun = time.monotonic()
     console = Console(highlight=False)
-    _quiet_libraries()
-    if symbols:
-        export({"symbols": symbols})
-    configured_specs(get_settings())  # a wrong spec or symbol is named before anything is started
+    quiet_libraries()
+    # whatever the user has to correct is named here, before anything is started
+    require_tradable(export({"symbols": symbols}) if symbols else get_settings())
+    _require_writable(json_file)
     notes = _choose_moment(as_of)
-    with console.status("starting PostgreSQL and the paper gateway …"), local_platform() as settings:
-        settings = _with_account(settings)
-        from trading_platform.ops.main_job import run_main_job
+    make_home(get_settings())
+    with console.status("starting …") as status, _one_at_a_time(get_settings(), status):
+        status.update("starting PostgreSQL and the paper gateway …")
+        with local_platform() as platform:
+            settings = _with_account(platform)
+            status.update("loading the definitions …")
+            from trading_platform.ops.main_job import run_main_job
 
-        def report(kind: str, text: str) -> None:
-            console.print(f"{MARKS[kind]} {text}", highlight=False)
-
-        document = run_main_job(settings, report, notes)
+            document = run_main_job(settings, Screen(console, status).report, notes)
+            status.update("stopping what was started …")
     if json_file is not None:
         json_file.write_text(document.to_json())
-    show(document, console)
+    show(document, console, time.monotonic() - begun)
     return 0 if document.is_success else 1
+
+
+def require_tradable(settings: Settings) -> None:
+    """Make sure that the strategy specs can be read and trade something.
+
+    Raises:
+        SpecError, UnknownSymbolError: a file or a symbol is wrong.
+        LocalPlatformError: no strategy is left.
+    """
+    if configured_specs(settings):
+        return
+    names = ", ".join(settings.symbols or ())
+    msg = f"no strategy trades {names}: name a symbol of a strategy's universe, or add {names} to one"
+    raise LocalPlatformError(msg)
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own chatter off the screen; their errors reach the user through the document."""
+    warnings.simplefilter("ignore")
+    for name in ("alembic", "ib_insync", "mlflow", "dagster"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings, status: Status) -> Iterator[None]:
+    """Wait until no other `run` is under way in this home: the one that ends first would stop what both use."""
+    path = settings.home.absolute() / "run.lock"
+    while True:
+        try:
+            with hold(path):
+                yield
+                return
+        except LockHeldError as error:
+            status.update(f"waiting for another `trading-platform run` (process {error.facts.get('pid', '?')}) …")
+            time.sleep(LOCK_POLL_SECONDS)
+
+
+def _require_writable(json_file: Path | None) -> None:
+    if json_file is None:
+        return
+    directory = json_file.absolute().parent
+    if not directory.is_dir() or not os.access(json_file if json_file.exists() else directory, os.W_OK):
+        msg = f"--json {json_file} can't be written: name a file in a directory that exists and is yours"
+        raise LocalPlatformError(msg)
 
 
 def _choose_moment(as_of: datetime | None) -> list[str]:
@@ -58,70 +118,13 @@ def _choose_moment(as_of: datetime | None) -> list[str]:
     ]
 
 
-def _with_account(settings: Settings) -> Settings:
-    """Ask the broker for its account when the settings don't name one. A broker that can't be used is named here."""
-    if settings.ibkr_account is not None:
+def _with_account(platform: LocalPlatform) -> Settings:
+    """The settings with the broker's account. A configured broker that can't be used is named here, once."""
+    settings = platform.settings
+    if platform.gateway is not None:
         return settings
     from trading_platform.definitions import build_resources
 
     with build_resources(settings)["ibkr"].connect() as broker:
-        return export({"ibkr_account": broker.account})
-
-
-def show(document: RunDocument, console: Console) -> None:
-    """Print the summary a trader reads."""
-    console.rule(f"[bold]session {document.session}[/] · {document.mode} account {document.account}")
-    for note in document.notes:
-        console.print(f"[dim]note: {note}[/]")
-    passed = sum(check["passed"] for check in document.checks)
-    failed = len(document.checks) - passed
-    bars = sum(o["rows"] or 0 for key, o in document.assets.items() if key.endswith("_validated_bars"))
-    made = sum(outcome["status"] == "materialized" for outcome in document.assets.values())
-    console.print(f"as of {document.as_of}, market {document.market}")
-    console.print(f"{made} assets materialized, {bars} validated bars; checks: {passed} passed, {failed} failed")
-    _table(console, "signals", document.signals, ["strategy", "symbol", "side", "target_weight", "confidence", "reason"])
-    _table(console, "intents", document.intents, ["strategy", "symbol", "side", "quantity", "approved", "reasons"])
-    _table(
-        console,
-        "orders",
-        document.orders,
-        ["strategy", "symbol", "side", "quantity", "type", "status", "filled_quantity", "average_price", "perm_id"],
-    )
-    _table(console, "fills", document.fills, ["ts", "symbol", "side", "quantity", "price", "commission"])
-    _table(console, "positions", document.positions, ["symbol", "quantity", "average_price"])
-    for key, outcome in document.outcomes.items():
-        console.print(f"[dim]{key}:[/] {outcome}")
-    if document.equity is not None:
-        console.print(f"equity [bold]{document.equity:,.2f} USD[/], {document.new_orders} new orders")
-    console.print("look at it: [bold]trading-platform dev[/], then Runs and Assets in the web UI")
-    for failure in document.failures:
-        console.print(f"[red]failed:[/] {failure}")
-
-
-def _table(console: Console, title: str, rows: list[dict[str, object]], columns: list[str]) -> None:
-    if not rows:
-        console.print(f"{title}: none")
-        return
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
-    console.print(table)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1 else f"{value:,.2f}".removesuffix(".00")
-    if isinstance(value, list):
-        return "; ".join(str(item) for item in value)
-    return "" if value is None else str(value)
-
-
-def _quiet_libraries() -> None:
-    """Keep the libraries' own chatter off the screen; their errors reach the user through the document."""
-    warnings.simplefilter("ignore")
-    for name in ("alembic", "ib_insync", "mlflow", "dagster"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        account: str = broker.account
+    return settings if settings.ibkr_account else export({"ibkr_account": account})

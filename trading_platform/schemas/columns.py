@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TypedDict
@@ -27,8 +28,13 @@ def columns_of(table: str) -> list[Column]:
     Raises:
         KeyError: no such model.
     """
+    return _tables()[table]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, list[Column]]:
     tables: dict[str, list[Column]] = cached("columns", _key(), _derive)
-    return tables[table]
+    return tables
 
 
 def _key() -> str:

@@ -17,6 +17,7 @@ from trading_platform.defs.common import (
     contract_check,
     count_sessions,
     emit,
+    kept_contract,
     row_facts,
     sessions_of,
     table_spec,
@@ -136,13 +137,22 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         **by_session(feed.calendar),
         **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
     )
-    def raw_bars(context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource) -> Outputs:
-        from trading_platform.ingest.bars import fetch_bars
+    def raw_bars(
+        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, lake: LakeResource
+    ) -> Outputs:
+        from trading_platform.domain.calendars import get_calendar
+        from trading_platform.ingest.bars import fetch_bars, with_stored
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.market_data import RawBars
 
         current = platform.feed(feed.name)
         fetched = fetch_bars(ibkr.broker, current, platform.universe.instruments, sessions_of(context), platform.now())
+        bars = fetched.bars
+        if fetched.failures:
+            stored = lake.get_lake().read_sessions(
+                key, context.partition_keys, symbols=fetched.failures, is_missing_ok=True
+            )
+            bars = with_stored(fetched, stored, get_calendar(feed.calendar))
         failures = [{"symbol": symbol, "reason": why} for symbol, why in fetched.failures.items()]
         answered = dg.AssetCheckResult(
             asset_key=dg.AssetKey(key),
@@ -153,10 +163,10 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         )
         yield from emit(
             context,
-            fetched.bars,
+            bars,
             RawBars,
             key,
-            metadata={"requests": fetched.requests, "sources": sorted(fetched.bars["source"].unique())},
+            metadata={"requests": fetched.requests, "sources": sorted(bars["source"].unique())},
             checks=[answered],
         )
 
@@ -188,6 +198,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         },
         check_specs=[
             contract_check(valid_key, "ValidatedBars"),
+            contract_check(bad_key, "QuarantinedBars"),
             dg.AssetCheckSpec(
                 "nothing_quarantined", asset=dg.AssetKey(valid_key), description="No bar had to be set aside."
             ),
@@ -221,6 +232,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                         "bars": shown,
                     }
                 ),
+                check_results=[kept_contract(bad_key, bad)],
             )
         if dg.AssetKey(valid_key) not in context.selected_asset_keys:
             return

@@ -68,7 +68,7 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
             kinds=["ibkr", "postgres"],
         ),
     )
-    def order_intents(  # noqa: PLR0917 - Dagster passes resources by name
+    def order_intents(
         context: dg.AssetExecutionContext,
         platform: PlatformResource,
         ibkr: IBKRResource,
@@ -124,7 +124,7 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
             kinds=["ibkr", "postgres"],
         ),
     )
-    def orders(  # noqa: PLR0917 - Dagster passes resources by name
+    def orders(
         context: dg.AssetExecutionContext,
         platform: PlatformResource,
         ibkr: IBKRResource,

@@ -38,7 +38,7 @@ def positions(
     context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
 ) -> Outputs:
     """Read the account's positions and compare them with the ledger."""
-    from trading_platform.execution.portfolio import positions_table
+    from trading_platform.execution.portfolio import exposure_facts, positions_table
     from trading_platform.ops.metadata import table_metadata
     from trading_platform.ops.plots import exposure_bars
     from trading_platform.schemas.portfolio import Positions
@@ -58,6 +58,7 @@ def positions(
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={"differences": table_metadata(differing)} if len(differing) else {},
     )
+    equity = ibkr.broker.account_summary().net_liquidation
     values = dict(zip(frame["symbol"], frame["market_value_usd"], strict=True))
     yield from emit(
         context,
@@ -65,10 +66,9 @@ def positions(
         Positions,
         POSITIONS,
         metadata={
-            "gross_exposure_usd": float(frame["market_value_usd"].abs().sum()),
-            "net_exposure_usd": float(frame["market_value_usd"].sum()),
+            **exposure_facts(frame, equity),
             "unrealized_pnl_usd": float(frame["unrealized_pnl_usd"].sum()),
-            "exposure": exposure_bars(values),
+            "exposure": exposure_bars(values, float(equity)),
             "positions": table_metadata(
                 frame[["symbol", "quantity", "average_price_usd", "last_price_usd", "unrealized_pnl_usd"]]
             ),
@@ -93,7 +93,7 @@ def positions(
 )
 def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: LedgerResource) -> Outputs:
     """Record the account's equity and draw its course."""
-    from trading_platform.execution.portfolio import performance_table
+    from trading_platform.execution.portfolio import account_figures, performance_table
     from trading_platform.ops.plots import equity_curve
     from trading_platform.schemas.portfolio import Performance
 
@@ -112,6 +112,7 @@ def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: L
             "cash_usd": float(latest["cash_usd"]),
             "gross_exposure_usd": float(latest["gross_exposure_usd"]),
             "drawdown_pct": float(latest["drawdown_pct"]),
+            **account_figures(book, frame),
             "equity": equity_curve(list(zip(frame["ts_utc"], frame["equity_usd"], strict=True))),
         },
     )

@@ -252,7 +252,7 @@ def _intraday(symbol: str, index: SessionIndex, rows: pd.DataFrame, path: Path) 
     if not is_inside.any():
         msg = f"{path}: no bar of {symbol} lies within a session of {index.name}; ts must be the bar's start in UTC"
         raise DatasetError(msg)
-    places, minutes = places[is_inside], minutes[is_inside].astype(np.int64)
+    places, minutes = places[is_inside], minutes[is_inside]
     columns = {name: rows[name].to_numpy(np.float64)[is_inside] for name in (*PRICES, "volume")}
     starts = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
     stops = np.concatenate((starts[1:], [len(places)])).astype(np.int64)
@@ -267,7 +267,9 @@ def _intraday(symbol: str, index: SessionIndex, rows: pd.DataFrame, path: Path) 
         close=columns["close"][stops - 1],
         volume=volume,
         factor=np.ones(len(starts)),
-        intraday=IntradayBars(_step_of(minutes), (minutes - index.opens[places]).astype(np.int64), **columns),
+        intraday=IntradayBars(
+            _step_of(minutes.astype(np.int64)), (minutes - index.opens[places]).astype(np.int64), **columns
+        ),
         intraday_start=starts.astype(np.int64),
         intraday_stop=stops,
     )
