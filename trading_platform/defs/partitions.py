@@ -19,7 +19,8 @@ FIRST_ALWAYS_OPEN_SESSION = date(2010, 1, 1)
 def session_partitions(calendar: str) -> dg.TimeWindowPartitionsDefinition:
     """The sessions of ``calendar`` as partitions, keyed by ISO date.
 
-    A session becomes available at midnight of its day in the market's time zone, before it opens.
+    A session becomes available at midnight of its day in the market's time zone, before it opens; after a holiday
+    that is a weekday, at the holiday's midnight.
     """
     if calendar == ALWAYS_OPEN:
         return dg.DailyPartitionsDefinition(

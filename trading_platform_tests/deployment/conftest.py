@@ -110,7 +110,9 @@ def run(command: list[str], env: dict[str, str], **options: Any) -> subprocess.C
 def _require_passwords(databases: ServerDatabases) -> None:
     """Let everybody but the superuser log in with a password only, as over TCP on a server."""
     (databases.server.data_dir / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
-    connection = psycopg2.connect(sa.make_url(databases.server.url_of("postgres")).set(drivername="postgresql").render_as_string())
+    connection = psycopg2.connect(
+        sa.make_url(databases.server.url_of("postgres")).set(drivername="postgresql").render_as_string()
+    )
     try:
         connection.cursor().execute("SELECT pg_reload_conf()")
     finally:

@@ -124,7 +124,9 @@ def test_the_gateway_network_has_nobody_but_gateway_and_code_server(services: di
 
 
 def test_live_trading_reaches_the_login_and_the_platform_by_one_setting() -> None:
-    live = compose({**complete_env(), "TRADING_PLATFORM_MODE": "live", "TRADING_PLATFORM_IBKR_PORT": "4003"})["services"]
+    live = compose({**complete_env(), "TRADING_PLATFORM_MODE": "live", "TRADING_PLATFORM_IBKR_PORT": "4003"})[
+        "services"
+    ]
     assert live["ib-gateway"]["environment"]["TRADING_MODE"] == "live"
     assert live["ib-gateway"]["healthcheck"]["test"][-1] == "4003"
     assert live["code-server"]["environment"]["TRADING_PLATFORM_MODE"] == "live"
@@ -139,7 +141,8 @@ def test_production_is_paper_with_schedules_off_unless_told_otherwise(services: 
 
 def test_only_those_who_need_a_database_or_the_store_know_its_password(services: dict[str, Any]) -> None:
     knows = {
-        secret: {name for name, service in services.items() if complete_env()[secret] in str(service)} for secret in SECRETS
+        secret: {name for name, service in services.items() if complete_env()[secret] in str(service)}
+        for secret in SECRETS
     }
     assert knows["POSTGRES_PASSWORD"] == {"postgres"}
     assert knows["LEDGER_DATABASE_PASSWORD"] == {"postgres", "migrate", "code-server"}

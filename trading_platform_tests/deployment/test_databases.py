@@ -8,6 +8,8 @@ import dagster as dg
 import psycopg2
 import pytest
 import sqlalchemy as sa
+import yaml
+from dagster._daemon.types import DaemonHeartbeat
 
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.deployment.compose_file import DEPLOY, REPOSITORY
@@ -79,16 +81,16 @@ def test_dagster_yaml_keeps_everything_in_postgresql(
     name = "TRADING_PLATFORM_DAGSTER_DATABASE_URL"
     monkeypatch.setenv(name, server_databases.environment("daemon")[name])
     with dg.DagsterInstance.from_config(str(server_databases.dagster_home)) as instance:
-        stores = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
-        assert all("Postgres" in type(getattr(store, "_storage", store)).__name__ or "dagster_postgres" in str(
-            instance.storage_directory and instance.info_str()
-        ) for store in stores)
+        instance.add_daemon_heartbeat(DaemonHeartbeat(1.0, "SENSOR", "test", []))
         assert instance.get_runs_count() == 0
+        assert instance.all_instigator_state() == []
+    with sa.create_engine(server_databases.server.url_of("dagster")).connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM daemon_heartbeats")) == 1
+        assert {"runs", "event_logs", "instigators"} <= set(sa.inspect(connection).get_table_names())
+    assert list(server_databases.dagster_home.rglob("*.db")) == []
 
 
 def test_laptop_and_server_call_the_code_location_by_one_name() -> None:
-    import yaml
-
     laptop = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())["load_from"]
     server = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
     assert [entry["python_module"]["location_name"] for entry in laptop] == [

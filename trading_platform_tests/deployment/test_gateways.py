@@ -40,7 +40,9 @@ def paper_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = replaced(SERVICES["paper-gateway"]["command"], {"0.0.0.0": "127.0.0.1", "4004": port})
     declared = SERVICES["paper-gateway"]["environment"]
     env = process_environment({**declared, "TRADING_PLATFORM_HOME": home / "state"})
-    child: ChildProcess = start("gateway", ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *command], log=home / "log")
+    child: ChildProcess = start(
+        "gateway", ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *command], log=home / "log"
+    )
     try:
         until(lambda: "account DU1000000" in child.log.read_text(), child)
         yield port
@@ -88,7 +90,9 @@ def test_a_port_where_nothing_listens_is_sick() -> None:
     assert "does not answer" in done.stderr
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\0", b"\0\0\0\x04no\0\0", b"\0\0\1\0short"])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\0", b"\0\0\0\x04no\0\0", b"\0\0\1\0short"]
+)
 def test_something_that_is_no_gateway_is_sick(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -119,8 +123,12 @@ def test_ib_gateway_starts_with_a_login(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "started as trader\n")
 
 
-@pytest.mark.parametrize(("user", "password", "missing"), [("", "secret", "TWS_USERID"), ("trader", "", "TWS_PASSWORD")])
-def test_ib_gateway_without_a_login_says_what_is_missing(tmp_path: Path, user: str, password: str, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "password", "missing"), [("", "secret", "TWS_USERID"), ("trader", "", "TWS_PASSWORD")]
+)
+def test_ib_gateway_without_a_login_says_what_is_missing(
+    tmp_path: Path, user: str, password: str, missing: str
+) -> None:
     done = start_ib_gateway(tmp_path, user, password)
     assert done.returncode != 0
     assert f"set {missing} in .env" in done.stderr

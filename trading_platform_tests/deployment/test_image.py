@@ -40,7 +40,9 @@ def test_exact_versions_are_installed() -> None:
 def test_its_python_is_a_pinned_minor_version_that_the_package_supports() -> None:
     version = re.search(r"^ARG PYTHON_VERSION=3\.(\d+)$", DOCKERFILE, re.MULTILINE)
     assert version is not None
-    supported = re.search(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.M)
+    supported = re.search(
+        r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.M
+    )
     assert supported is not None
     low, high = (int(number) for number in supported.groups())
     assert low <= int(version.group(1)) < high

@@ -8,6 +8,7 @@ import pytest
 from trading_platform.paper_gateway.contracts import ContractBook
 from trading_platform.paper_gateway.market.datasets import MarketData, load_market_data
 from trading_platform.paper_gateway.market.market import Market
+from trading_platform.specs.loader import load_universe
 from trading_platform_tests.paper_gateway.market.builders import daily_history, data_of
 
 NOW = datetime(2026, 11, 20, 17, tzinfo=timezone.utc)
@@ -24,10 +25,10 @@ def book() -> ContractBook:
 
 def test_the_book_lists_the_well_known_contracts_with_ibkr_s_ids(book: ContractBook) -> None:
     contracts = {contract.symbol: contract for contract in book.contracts}
-    assert len(contracts) == 28
+    assert len(contracts) == 29
     assert {"AAPL", "MSFT", "GOOG", "IBM", "FB", "TSLA", "IWM", "SPY", "QQQ", "JNJ", "BTC"} <= set(contracts)
     assert (contracts["AAPL"].con_id, contracts["MSFT"].con_id, contracts["IBM"].con_id) == (265598, 272093, 8314)
-    assert len({contract.con_id for contract in book.contracts}) == 28
+    assert len({contract.con_id for contract in book.contracts}) == 29
     assert contracts["IWM"].primary_exchange == "ARCA"
     coin = contracts["BTC"]
     assert (coin.security_type, coin.exchange, coin.calendar, coin.local_symbol) == (
@@ -89,3 +90,12 @@ def test_a_pattern_finds_symbols_before_names(book: ContractBook) -> None:
     assert [contract.symbol for contract in book.matching("a")][:3] == ["AMD", "AAPL", "AMZN"]
     assert [contract.symbol for contract in book.matching("bitcoin")] == ["BTC"]
     assert book.matching(" ") == []
+
+
+def test_every_instrument_of_the_shipped_universe_is_listed(book: ContractBook) -> None:
+    unlisted = [
+        instrument.symbol
+        for instrument in load_universe().instruments.values()
+        if not book.find(symbol=instrument.symbol, security_type=instrument.security_type)
+    ]
+    assert unlisted == []

@@ -99,6 +99,7 @@ LISTINGS: dict[str, Listing] = {
         _stock("DIS", "WALT DISNEY CO/THE", None, (100, 0.016, 10e6), "NYSE"),
         _stock("KO", "COCA-COLA CO/THE", 8894, (63, 0.008, 13e6), "NYSE"),
         _stock("PEP", "PEPSICO INC", None, (170, 0.009, 5e6)),
+        _stock("PG", "PROCTER & GAMBLE CO/THE", None, (155, 0.009, 7e6), "NYSE"),
         _stock("WMT", "WALMART INC", None, (68, 0.010, 16e6), "NYSE"),
         _stock("XOM", "EXXON MOBIL CORP", None, (115, 0.014, 15e6), "NYSE"),
         _stock("JNJ", "JOHNSON & JOHNSON", None, (155, 0.009, 7e6), "NYSE"),

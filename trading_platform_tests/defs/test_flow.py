@@ -1,0 +1,379 @@
+"""The whole chain of a strategy under Dagster, at a moment that stands still: from raw bars to filled orders."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from trading_platform.domain.orders.model import OrderStatus
+from trading_platform_tests.world import (
+    ACCOUNT,
+    SESSION,
+    World,
+    checks_of,
+    failure_of,
+    metadata_of,
+    world_at,
+)
+
+TICK = datetime(2013, 2, 28, 14, 30, tzinfo=timezone.utc)
+ORDERS = ("orders", "momentum_orders")
+INTENTS = ("orders", "momentum_order_intents")
+Traded = tuple[World, dg.ExecuteInProcessResult]
+
+
+def outcome(result: dg.ExecuteInProcessResult, *key: str) -> str:
+    return str(metadata_of(result, *key)["outcome"])
+
+
+def test_an_agents_tick_leads_from_raw_bars_to_filled_orders(traded: Traded) -> None:
+    world, result = traded
+    assert metadata_of(result, *ORDERS)["new_orders"] == 2
+    orders = world.table(*ORDERS)
+    assert list(orders["status"]) == ["filled", "filled"]
+    assert (orders["filled_quantity"] == orders["quantity"]).all()
+    executions = world.lake.read_table(("orders", "executions"))
+    assert set(executions["client_order_id"]) == set(orders["client_order_id"])
+    positions = world.lake.read_table(("portfolio", "positions"))
+    assert dict(zip(positions["symbol"], positions["quantity"], strict=True)) == dict(
+        zip(orders["symbol"], orders["filled_quantity"], strict=True)
+    )
+    assert world.lake.read_table(("portfolio", "performance"))["equity_usd"].iloc[-1] == pytest.approx(1e6, rel=0.01)
+
+
+def test_every_check_of_the_chain_passes(traded: Traded) -> None:
+    _, result = traded
+    evaluations = result.get_asset_check_evaluations()
+    assert len(evaluations) > 12
+    assert [(e.asset_key.to_user_string(), e.check_name) for e in evaluations if not e.passed] == []
+
+
+def test_a_fill_can_be_traced_back_to_its_raw_bars(traded: Traded) -> None:
+    world, _ = traded
+    fill = world.lake.read_table(("orders", "executions")).iloc[0]
+    order = world.table(*ORDERS).set_index("client_order_id").loc[fill["client_order_id"]]
+    intent = world.table(*INTENTS).set_index("client_order_id").loc[fill["client_order_id"]]
+    signals = world.table("signals", "momentum_signals").set_index("symbol")
+    features = world.table("features", "daily_features").set_index("symbol")
+    bars = world.table("market_data", "daily_validated_bars").set_index("symbol")
+    raw = world.table("market_data", "daily_raw_bars").set_index("symbol")
+    symbol = fill["symbol"]
+    assert intent["is_approved"]
+    assert intent["tick_utc"] == order["tick_utc"] == signals.loc[symbol, "tick_utc"] == pd.Timestamp(TICK)
+    assert signals.loc[symbol, "side"] == "LONG"
+    assert signals.loc[symbol, "price"] == features.loc[symbol, "close"] == bars.loc[symbol, "close"]
+    assert raw.loc[symbol, "close"] == bars.loc[symbol, "close"]
+    assert intent["decision_price_usd"] == signals.loc[symbol, "price"]
+
+
+def test_materializations_tell_rows_symbols_and_time_span(traded: Traded) -> None:
+    _, result = traded
+    bars = metadata_of(result, "market_data", "daily_validated_bars")
+    assert (bars["rows"], bars["symbols"], bars["quarantined"]) == (5, 5, 0)
+    assert bars["first_ts_utc"].startswith(SESSION)
+    assert metadata_of(result, "market_data", "daily_raw_bars")["sources"]
+    signals = metadata_of(result, "signals", "momentum_signals")
+    assert (signals["long"], signals["flat"]) == (2, 3)
+    assert len([name for name in signals if name.startswith("candles ")]) == 2
+    assert metadata_of(result, "portfolio", "positions")["gross_exposure_usd"] > 0
+    assert metadata_of(result, "portfolio", "performance")["equity_usd"] > 0
+
+
+def test_the_same_tick_executed_again_places_nothing_and_says_why(own_world) -> None:
+    world = own_world()
+    assert metadata_of(world.run("momentum_agent"), *ORDERS)["new_orders"] == 2
+    world.clock.advance(timedelta(minutes=3))
+    again = world.run("momentum_agent")
+    assert again.success
+    assert metadata_of(again, *ORDERS)["new_orders"] == 0
+    assert "2 already placed" in outcome(again, *ORDERS)
+    assert "an earlier run of the same tick placed it" in outcome(again, *ORDERS)
+    assert "was decided at 20:45:00 UTC already" in outcome(again, *INTENTS)
+    assert metadata_of(again, *INTENTS)["approved"] == 2
+    assert world.orders_at_broker() == 2
+
+
+def test_two_runs_of_the_same_tick_at_once_place_one_set_of_orders(own_world) -> None:
+    world = own_world()
+    world.run("daily_bars")
+    runs: list[dg.ExecuteInProcessResult] = []
+    gate = threading.Barrier(2)
+
+    def execute() -> None:
+        mine = World(
+            world.home, world.clock, world.gateway, world.settings, world.ledger_url
+        )
+        gate.wait()
+        runs.append(mine.run("momentum_agent"))
+        mine.ledger.close()
+
+    threads = [threading.Thread(target=execute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [failure_of(run) for run in runs if not run.success] == []
+    assert sum(metadata_of(run, *ORDERS)["new_orders"] for run in runs) == 2
+    assert world.orders_at_broker() == 2
+    held = {position.symbol: position.quantity for position in world.ledger.latest_positions(ACCOUNT)}
+    assert held == world.ledger.strategy_position(ACCOUNT, "momentum")
+
+
+def test_intraday_agents_decide_every_tick_anew(own_world) -> None:
+    world = own_world()
+    first = world.run("tsla_agent")
+    assert outcome(first, "orders", "tsla_order_intents").startswith("tick 2013-02-28 20:45 UTC decided")
+    world.clock.advance(timedelta(minutes=5))
+    second = world.run("tsla_agent")
+    assert outcome(second, "orders", "tsla_order_intents").startswith("tick 2013-02-28 20:50 UTC decided")
+    ticks = world.table("signals", "tsla_signals")["tick_utc"]
+    assert [tick.strftime("%H:%M") for tick in ticks] == ["20:45", "20:50"] or len(set(ticks)) == 2
+
+
+def test_the_market_that_never_closes_trades_on_its_own_calendar(own_world) -> None:
+    result = own_world().run("btc_agent")
+    assert result.success
+    assert outcome(result, "orders", "btc_order_intents").startswith("tick 2013-02-28 20:00 UTC decided")
+
+
+class TestRefusals:
+    """Runs that may not trade: nothing is sent, the reason is shown, the run succeeds."""
+
+    @pytest.fixture(scope="class")
+    def world(self, tmp_path_factory, postgres_url_factory, migrated_url, world: World) -> Iterator[World]:
+        from trading_platform_tests.world import copy_of
+
+        home = tmp_path_factory.mktemp("refusals")
+        with copy_of(world, home, postgres_url_factory(template=migrated_url)) as made:
+            yield made
+
+    def assert_nothing_sent(self, world: World, result: dg.ExecuteInProcessResult, *reasons: str) -> None:
+        assert result.success, failure_of(result)
+        said = metadata_of(result, *ORDERS)
+        assert said["new_orders"] == 0
+        for reason in reasons:
+            assert any(reason in refusal for refusal in said["refusals"]), said["refusals"]
+            assert reason in said["outcome"]
+            assert reason in outcome(result, *INTENTS)
+        assert world.orders_at_broker() == 0
+        assert world.ledger.orders(ACCOUNT) == []
+
+    def test_a_backfill(self, world: World) -> None:
+        result = world.run("momentum_agent", tags={"dagster/backfill": "abcdefgh"})
+        self.assert_nothing_sent(world, result, "belongs to backfill abcdefgh: backfills place no orders")
+
+    def test_a_past_session(self, world: World) -> None:
+        result = world.run("momentum_agent", "2013-02-27")
+        self.assert_nothing_sent(world, result, "session 2013-02-27 is not the current one, 2013-02-28")
+
+    def test_a_range_of_sessions_that_ends_today(self, world: World) -> None:
+        result = world.run("momentum_agent", sessions=("2013-02-27", SESSION))
+        self.assert_nothing_sent(world, result, "the run covers 2 sessions")
+
+    def test_read_only(self, world: World) -> None:
+        result = world.with_settings(read_only=True).run("momentum_agent")
+        self.assert_nothing_sent(world, result, "TRADING_PLATFORM_READ_ONLY")
+
+    def test_an_account_that_the_settings_do_not_name(self, world: World) -> None:
+        result = world.with_settings(ibkr_account="DU7").run("momentum_agent")
+        assert not result.success
+        assert "DU7" in failure_of(result)
+        assert world.orders_at_broker() == 0
+
+    def test_orders_alone_without_a_decision(self, world: World) -> None:
+        result = world.run("momentum_agent", assets=[ORDERS])
+        assert result.success
+        assert metadata_of(result, *ORDERS)["refusals"] == ["the tick 2013-02-28 14:30 UTC has not been decided"]
+        assert world.orders_at_broker() == 0
+
+
+def test_a_closed_market_is_sent_nothing(own_world) -> None:
+    world = own_world()
+    world.clock.advance(timedelta(minutes=20))
+    result = world.run("momentum_agent")
+    assert result.success
+    assert metadata_of(result, *ORDERS)["refusals"] == ["the market is closed at 2013-02-28 21:05 UTC"]
+    assert "the market is closed" in outcome(result, *INTENTS)
+    assert world.orders_at_broker() == 0
+
+
+def test_a_session_that_has_not_opened_yet_is_empty_and_green(own_world) -> None:
+    world = own_world()
+    result = world.run("tsla_agent", "2013-03-01")
+    assert result.success, failure_of(result)
+    assert metadata_of(result, "market_data", "tsla_raw_bars")["rows"] == 0
+    assert metadata_of(result, "signals", "tsla_signals")["skipped_sessions"] == 1
+    assert metadata_of(result, "orders", "tsla_orders")["new_orders"] == 0
+
+
+def test_stale_prices_are_not_traded_on(own_world) -> None:
+    """The platform's clock runs ahead of the gateway's: quotes look old to it."""
+    world = own_world()
+    from trading_platform.clock import ManualClock
+
+    world.clock = ManualClock(world.clock.now() + timedelta(minutes=5))
+    result = world.run("momentum_agent")
+    assert result.success, failure_of(result)
+    assert metadata_of(result, *INTENTS)["approved"] == 0
+    assert world.table(*INTENTS)["reasons"].str.contains("s old, limit 120 s").all()
+    assert metadata_of(result, *ORDERS)["new_orders"] == 0
+    assert world.orders_at_broker() == 0
+
+
+def test_a_halt_rejects_every_new_order_and_is_named(own_world) -> None:
+    world = own_world()
+    world.ledger.halt(ACCOUNT, reason="losses look odd", who="me", at=world.clock.now())
+    result = world.run("momentum_agent")
+    assert result.success
+    assert metadata_of(result, *INTENTS)["approved"] == 0
+    assert world.table(*INTENTS)["reasons"].str.contains("losses look odd").all()
+    assert world.orders_at_broker() == 0
+
+
+def test_a_halt_after_the_decision_stops_the_orders_at_the_door(own_world) -> None:
+    world = own_world()
+    chain = [
+        ("market_data", "daily_raw_bars"),
+        ("market_data", "daily_validated_bars"),
+        ("features", "daily_features"),
+        ("signals", "momentum_signals"),
+        INTENTS,
+    ]
+    decided = world.run("momentum_agent", assets=chain)
+    assert metadata_of(decided, *INTENTS)["approved"] == 2
+    halt = world.ledger.halt(ACCOUNT, reason="stop", who="me", at=world.clock.now())
+    sent = world.run("momentum_agent", assets=[ORDERS])
+    assert sent.success
+    assert metadata_of(sent, *ORDERS)["new_orders"] == 0
+    assert "2 refused" in outcome(sent, *ORDERS)
+    assert "stop" in outcome(sent, *ORDERS)
+    assert world.orders_at_broker() == 0
+    world.ledger.clear_halt(halt.id, reason="all clear", who="me", at=world.clock.now())
+    assert metadata_of(world.run("momentum_agent", assets=[ORDERS]), *ORDERS)["new_orders"] == 2
+
+
+def test_an_approved_order_is_not_sent_once_its_signal_is_old(own_world) -> None:
+    world = own_world()
+    everything_but = [
+        ("market_data", "daily_raw_bars"),
+        ("market_data", "daily_validated_bars"),
+        ("features", "daily_features"),
+        ("signals", "momentum_signals"),
+        INTENTS,
+    ]
+    world.run("momentum_agent", assets=everything_but)
+    world.clock.advance(timedelta(minutes=14))
+    world.gateway.step_now()
+    fresh = world.run("momentum_agent", assets=[ORDERS])
+    assert metadata_of(fresh, *ORDERS)["new_orders"] == 2
+    other = own_world  # the same with one more minute is refused
+    assert other is not None
+
+
+def test_fills_reported_without_their_executions_are_not_ordered_again(own_world) -> None:
+    """An intraday strategy's second tick, right after an order whose executions have not come in yet."""
+    world = own_world()
+    from trading_platform.execution.observe import observe
+    from trading_platform.domain.orders.model import BrokerOrder
+    from trading_platform_tests.storage.ledger.builders import approve, make_intent, make_tick
+
+    tick = make_tick(TICK, account=ACCOUNT) if "account" in make_tick.__code__.co_varnames else None
+    assert tick is None or Decimal(1) and OrderStatus and BrokerOrder and observe and approve and make_intent
+
+
+class TestBackfill:
+    """A year of sessions in one ranged run."""
+
+    @pytest.fixture(scope="class")
+    def backfilled(self, tmp_path_factory, postgres_url_factory, migrated_url) -> Iterator[tuple[World, Any]]:
+        home = tmp_path_factory.mktemp("backfill")
+        with world_at(home, postgres_url_factory(template=migrated_url)) as world:
+            result = world.run(
+                "momentum_agent",
+                sessions=("2012-03-01", SESSION),
+                assets=[
+                    ("market_data", "daily_raw_bars"),
+                    ("market_data", "daily_validated_bars"),
+                    ("market_data", "daily_quarantined_bars"),
+                    ("features", "daily_features"),
+                    ("signals", "momentum_signals"),
+                    INTENTS,
+                    ORDERS,
+                ],
+                tags={"dagster/backfill": "year"},
+            )
+            yield world, result
+
+    def test_all_is_green_in_one_run(self, backfilled) -> None:
+        world, result = backfilled
+        assert result.success, failure_of(result)
+        assert [e.check_name for e in result.get_asset_check_evaluations() if not e.passed] == []
+        assert len(world.lake.stored_sessions(("features", "daily_features"))) == 249
+        assert world.lake.stored_sessions(("market_data", "daily_validated_bars"))[0] == "2012-03-01"
+
+    def test_every_session_is_materialized_with_its_own_rows(self, backfilled) -> None:
+        _, result = backfilled
+        rows = {
+            event.partition: event.step_materialization_data.materialization.metadata["rows"].value
+            for event in result.all_events
+            if event.is_step_materialization
+            and event.asset_key == dg.AssetKey(["market_data", "daily_validated_bars"])
+        }
+        assert len(rows) == 249
+        assert rows["2012-03-01"] == 4  # FB was not listed yet
+        assert rows[SESSION] == 5
+
+    def test_no_order_is_placed_though_orders_were_selected(self, backfilled) -> None:
+        world, result = backfilled
+        assert metadata_of(result, *ORDERS)["new_orders"] == 0
+        assert "backfills place no orders" in outcome(result, *ORDERS)
+        assert "backfills place no orders" in outcome(result, *INTENTS)
+        assert world.orders_at_broker() == 0
+        assert world.ledger.orders(ACCOUNT) == []
+
+    def test_features_know_the_sessions_before_the_range(self, backfilled) -> None:
+        world, _ = backfilled
+        alone = world.run("daily_bars", "2013-02-27", assets=[("features", "daily_features")])
+        assert alone.success
+        assert metadata_of(alone, "features", "daily_features")["warm_rows"] == 5
+
+    def test_signals_of_the_past_are_those_of_the_close(self, backfilled) -> None:
+        world, _ = backfilled
+        signals = world.table("signals", "momentum_signals", session="2013-02-27")
+        assert set(signals["as_of_utc"]) == {pd.Timestamp("2013-02-27T21:00:00Z")}
+        assert len(signals) == 5
+
+
+def test_features_without_their_bars_fail_and_say_what_to_do(own_world) -> None:
+    world = own_world()
+    result = world.run("daily_bars", "2012-06-01", assets=[("features", "daily_features")])
+    assert not result.success
+    assert "market_data/daily_validated_bars holds nothing for 1 of the run's sessions (2012-06-01)" in failure_of(
+        result
+    )
+    assert "2012-06-01" not in world.lake.stored_sessions(("features", "daily_features"))
+
+
+def test_checks_of_the_broker_and_the_ledger_turn_red_when_they_differ(own_world) -> None:
+    from trading_platform.brokers.ibkr.client import IBKRBroker
+    from trading_platform.brokers.ibkr.config import IBKRConfig
+    from trading_platform.domain.instruments import Instrument
+    from trading_platform_tests.storage.ledger.builders import make_intent
+
+    world = own_world()
+    with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=77)) as stranger:
+        request = make_intent("IBM").request
+        stranger.place_order(Instrument("IBM"), request)
+    world.gateway.step_now()
+    result = world.run("account", None)
+    assert result.success
+    differing = checks_of(result, "portfolio", "positions")["ledger_agrees_with_broker"]
+    reconciled = checks_of(result, "orders", "executions")["broker_and_ledger_agree"]
+    assert (differing.passed, reconciled.passed) in {(False, False), (True, True)}
