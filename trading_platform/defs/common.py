@@ -144,7 +144,7 @@ def emit(
     yield dg.MaterializeResult(
         asset_key=asset_key,
         value=checked,
-        metadata=clean({**row_facts(checked, is_counted=context.has_partition_key_range), **metadata}),
+        metadata=clean({**row_facts(context, checked), **metadata}),
         check_results=[kept_contract(key, checked), *checks],
     )
 
@@ -158,7 +158,7 @@ def kept_contract(key: Sequence[str], frame: pd.DataFrame) -> dg.AssetCheckResul
 
 def count_sessions(context: dg.AssetExecutionContext, frame: pd.DataFrame, key: Sequence[str]) -> None:
     """Tell Dagster the rows of each session that the run materializes; without it all get the run's total."""
-    if not context.has_partition_key_range:
+    if not _is_ranged(context):
         return
     counts = frame["session"].value_counts()
     for session in context.partition_keys:
@@ -168,12 +168,21 @@ def count_sessions(context: dg.AssetExecutionContext, frame: pd.DataFrame, key: 
         )
 
 
-def row_facts(frame: pd.DataFrame, *, is_counted: bool = False) -> dict[str, Any]:
-    """Rows, symbols and time span of a table. ``is_counted``: its rows are told session by session."""
-    facts: dict[str, Any] = {} if is_counted else {"dagster/row_count": len(frame), "rows": len(frame)}
+def row_facts(context: dg.AssetExecutionContext, frame: pd.DataFrame) -> dict[str, Any]:
+    """Rows, symbols and time span of a table. In a ranged run rows are told session by session instead."""
+    facts: dict[str, Any] = {}
+    if not _is_ranged(context):
+        is_partitioned = context.assets_def.partitions_def is not None
+        count = "dagster/partition_row_count" if is_partitioned else "dagster/row_count"
+        facts |= {count: len(frame), "rows": len(frame)}
     if "symbol" in frame:
         facts["symbols"] = int(frame["symbol"].nunique())
     if "ts_utc" in frame and len(frame):
         facts["first_ts_utc"] = str(frame["ts_utc"].min())
         facts["last_ts_utc"] = str(frame["ts_utc"].max())
     return facts
+
+
+def _is_ranged(context: dg.AssetExecutionContext) -> bool:
+    """Whether the step covers several sessions. An unpartitioned asset does not, whatever its run does."""
+    return context.assets_def.partitions_def is not None and context.has_partition_key_range

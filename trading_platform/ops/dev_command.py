@@ -41,6 +41,7 @@ GATEWAY_PORT = 4002
 MLFLOW_PORT = 5000
 READY_TIMEOUT_SECONDS = 180.0
 WATCH_SECONDS = 0.5
+STOP_GRACE_SECONDS = 6.0
 
 
 class DevError(Exception):
@@ -122,14 +123,16 @@ def _everything(console: Console, lock: HomeLock, port: int) -> Iterator[_Watche
     """Start all, print the addresses, stop all."""
     begun = time.monotonic()
     gateway_port = free_port(GATEWAY_PORT)
+    is_instance_ours = get_settings().dagster_database_url is None
     with (
         console.status("starting PostgreSQL and the paper gateway …") as status,
         local_platform(gateway_port=gateway_port) as platform,
         cleaned_up() as stack,
     ):
-        stack.callback(status.stop)
         logs = platform.settings.home.absolute() / "logs"
-        _prepare_instance(platform.settings)
+        status.update("preparing Dagster's tables …")
+        _close_runs(is_everybodys=is_instance_ours)
+        stack.callback(_close_runs, is_everybodys=is_instance_ours)
         services, children = _start(platform.settings, port, logs, stack)
         stack.callback(console.print, "stopping …")
         watched = _Watched(children, platform, stack)
@@ -144,14 +147,20 @@ def _everything(console: Console, lock: HomeLock, port: int) -> Iterator[_Watche
         yield watched
 
 
-def _prepare_instance(settings: Settings) -> None:
-    """Make Dagster's tables before three processes want to, and close what an earlier `dev` left unfinished."""
+def _close_runs(*, is_everybodys: bool) -> None:
+    """Close runs whose process is gone. The first call makes Dagster's tables, before three processes want to.
+
+    ``is_everybodys``: the instance is the bundled one, so that nobody but this `dev` has a code server for it.
+    """
     import dagster as dg
 
-    from trading_platform.ops.main_job import close_orphans
+    from trading_platform.ops.main_job import PROCESS_TAG, UNFINISHED, close_orphans
 
     with dg.DagsterInstance.get() as instance:
         close_orphans(instance)
+        for run in instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED))) if is_everybodys else ():
+            if PROCESS_TAG not in run.tags:
+                instance.report_run_failed(run, "`trading-platform dev` was stopped while this run was under way.")
 
 
 def _start(
@@ -159,7 +168,7 @@ def _start(
 ) -> tuple[list[Service], list[ChildProcess]]:
     """Start the servers. They are all stopped at once, at the end."""
     children: list[ChildProcess] = []
-    stack.callback(stop, children)
+    stack.callback(stop, children, STOP_GRACE_SECONDS)
     since = SystemClock().now()
     assert settings.mlflow_tracking_uri is not None
     tracking = settings.mlflow_tracking_uri.get_secret_value()
@@ -252,7 +261,7 @@ def _show(
         grid.add_row("MLflow", settings.mlflow_ui_url or "")
     grid.add_row("broker", f"{settings.ibkr_host}:{settings.ibkr_port}, {settings.mode} account {account}")
     assert settings.ledger_database_url is not None
-    grid.add_row("ledger", escape(place_of(settings.ledger_database_url.get_secret_value())))
+    grid.add_row("PostgreSQL", escape(place_of(settings.ledger_database_url.get_secret_value())))
     grid.add_row("lake", escape(settings.lake))
     grid.add_row("logs", escape(str(logs)))
     grid.add_row("clock", f"{settings.clock.now():%Y-%m-%d %H:%M} UTC{' (set back)' if settings.as_of_session else ''}")

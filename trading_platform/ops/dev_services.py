@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -59,22 +60,28 @@ def start_code_server(port: int, logs: Path) -> ChildProcess:
     `code-server`, not `api grpc`: a reload from the UI then reads the code again.
     """
     command = [sys.executable, "-m", "dagster", "code-server", "start", "--host", LOCAL, "--port", str(port)]
-    return start("code server", [*command, "-m", MODULE, "--location-name", LOCATION], log=logs / "code-server.log")
+    command += ["-m", MODULE, "--location-name", LOCATION]
+    return start("code server", command, log=logs / "code-server.log", env=_quietly())
 
 
 def start_web_server(workspace: Path, port: int, logs: Path) -> Service:
     """Dagster's web UI. It works when it has loaded the code location."""
     command = [sys.executable, "-m", "dagster_webserver", "--host", LOCAL, "--port", str(port), "-w", str(workspace)]
     url = f"http://{LOCAL}:{port}"
-    child = start("web server", command, log=logs / "webserver.log")
+    child = start("web server", command, log=logs / "webserver.log", env=_quietly())
     return Service("web UI", child, lambda: why_location_is_missing(url), url)
 
 
 def start_daemon(workspace: Path, web_url: str, since: datetime, logs: Path) -> Service:
     """Dagster's daemon: schedules, sensors, run monitoring. It works when each part has had a heartbeat."""
     command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
-    child = start("daemon", command, log=logs / "daemon.log")
+    child = start("daemon", command, log=logs / "daemon.log", env=_quietly())
     return Service("schedules and sensors", child, lambda: why_daemon_is_silent(web_url, since))
+
+
+def _quietly() -> dict[str, str]:
+    # every run imports the definitions, and would write Dagster's forty warnings of beta features into the log
+    return {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
 
 
 def write_workspace(path: Path, port: int) -> None:

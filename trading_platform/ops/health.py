@@ -13,8 +13,9 @@ from typing import Any
 
 TIMEOUT_SECONDS = 10.0
 
+# the runs' ids are asked for because only they need the database
 WEBSERVER_QUERY = """{
-  runsOrError(limit: 1) { __typename }
+  runsOrError(limit: 1) { __typename ... on Runs { results { id } } }
   workspaceOrError {
     __typename
     ... on Workspace {

@@ -86,7 +86,7 @@ def replaced(command: Sequence[str], replacements: Mapping[str, object]) -> list
 
 
 def process_environment(values: Mapping[str, object]) -> dict[str, str]:
-    """This process's environment without any configuration of the platform, with this Python's programs, and ``values``."""
+    """This process's environment without the platform's configuration, with this Python's programs, and ``values``."""
     ours = ("TRADING_PLATFORM_", "DAGSTER_", "MLFLOW_", "AWS_", "PG", "POSTGRES_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
@@ -112,7 +112,8 @@ def _resolved(name: str, rest: str, env: Mapping[str, str]) -> str:
     assert operator.group().startswith(":"), f"${{{name}{rest}}}: an empty value has to count as unset"
     alternative = rest[operator.end() :]
     if operator.group() == ":?" and not value:
-        raise MissingVariableError(f"required variable {name} is missing a value: {alternative}")
+        msg = f"required variable {name} is missing a value: {alternative}"
+        raise MissingVariableError(msg)
     if operator.group() == ":+":
         return interpolate(alternative, env) if value else ""
     return value if value or operator.group() == ":?" else interpolate(alternative, env)

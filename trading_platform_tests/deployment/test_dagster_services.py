@@ -6,11 +6,13 @@ import json
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from trading_platform.ops.processes import ChildProcess, free_port, start, stop
@@ -85,6 +87,21 @@ class Server:
         )
 
 
+@contextmanager
+def without_database(databases: ServerDatabases) -> Iterator[None]:
+    """Dagster's database refuses everybody, and throws out whoever is connected."""
+    engine = sa.create_engine(databases.server.url_of("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as administrator:
+        administrator.execute(sa.text("ALTER DATABASE dagster ALLOW_CONNECTIONS false"))
+        administrator.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'")
+        )
+        try:
+            yield
+        finally:
+            administrator.execute(sa.text("ALTER DATABASE dagster ALLOW_CONNECTIONS true"))
+
+
 @pytest.fixture(scope="module")
 def server(server_databases: ServerDatabases) -> Iterator[Server]:
     """The services' commands and an instance whose tables are there; nothing is started."""
@@ -123,6 +140,12 @@ def test_the_services_come_up_and_their_health_checks_tell_when_one_falls(server
     schedules = states["schedulesOrError"]["results"]
     assert schedules
     assert {schedule["scheduleState"]["status"] for schedule in schedules} == {"STOPPED"}, "off in production"
+
+    with without_database(server.databases):
+        checks = {service: server.begin_check(service) for service in ("webserver", "daemon")}
+        output = {service: check.communicate(timeout=60)[0] for service, check in checks.items()}
+        assert all(check.returncode != 0 for check in checks.values()), output
+        assert "the web UI at" in output["webserver"]
 
     stop([server.children["code-server"]])
     fallen = server.check("code-server")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.ops.processes import ChildProcess, free_port, start, stop
+from trading_platform.ops.processes import free_port, start, stop
 from trading_platform_tests.brokers.ibkr.scripted_gateway import START_API, ScriptedGateway, error
 from trading_platform_tests.deployment.compose_file import (
     DEPLOY,
@@ -40,9 +40,7 @@ def paper_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = replaced(SERVICES["paper-gateway"]["command"], {"0.0.0.0": "127.0.0.1", "4004": port})
     declared = SERVICES["paper-gateway"]["environment"]
     env = process_environment({**declared, "TRADING_PLATFORM_HOME": home / "state"})
-    child: ChildProcess = start(
-        "gateway", ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *command], log=home / "log"
-    )
+    child = start("gateway", ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *command], log=home / "log")
     try:
         until(lambda: "account DU1000000" in child.log.read_text(), child)
         yield port

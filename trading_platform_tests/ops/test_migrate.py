@@ -31,7 +31,7 @@ def test_a_tracking_server_is_not_mistaken_for_its_database() -> None:
 
 def test_without_a_dagster_home_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with pytest.raises(MigrationError, match="set it to the directory that holds dagster.yaml"):
+    with pytest.raises(MigrationError, match=r"set it to the directory that holds dagster\.yaml"):
         migrate(settings(**COMPLETE), print)
 
 

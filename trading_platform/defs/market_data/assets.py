@@ -227,7 +227,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 asset_key=dg.AssetKey(bad_key),
                 metadata=clean(
                     {
-                        **row_facts(bad, is_counted=context.has_partition_key_range),
+                        **row_facts(context, bad),
                         "reasons": table_metadata(reasons),
                         "bars": shown,
                     }
