@@ -18,7 +18,7 @@ configured is started from bundled parts. Orders go to a paper account unless {E
 """
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer clicks only
     """An instant with a time zone, e.g. 2013-02-28T15:45:00-05:00."""
 
     name = "moment"

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from trading_platform.definitions import build_definitions, build_resources
 from trading_platform.defs.common import CONTRACT
 from trading_platform.defs.partitions import FIRST_ALWAYS_OPEN_SESSION, FIRST_SESSION
-from trading_platform.definitions import build_definitions, build_resources
 from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
 from trading_platform.resources.platform import configured_specs
 from trading_platform.schemas.columns import MODULES

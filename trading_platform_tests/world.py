@@ -14,8 +14,8 @@ import dagster as dg
 import pandas as pd
 
 from trading_platform.clock import ManualClock
-from trading_platform.defs.sensors import history_request, missing_history
 from trading_platform.definitions import build_definitions
+from trading_platform.defs.sensors import history_request, missing_history
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.server import PaperGateway

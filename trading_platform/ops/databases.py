@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from trading_platform.settings import ENV_PREFIX
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 CONNECT_TIMEOUT_SECONDS = 5
+LEDGER = "ledger_database_url"
 
 
 class DatabaseDownError(Exception):
@@ -34,6 +39,8 @@ def ask_database(url: str, setting: str) -> DatabaseAnswer:
     variable = ENV_PREFIX + setting.upper()
     try:
         parsed = sa.make_url(url)
+        if setting == LEDGER and parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg2")  # the ledger adds the driver itself
         engine = sa.create_engine(
             parsed, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
         )
@@ -52,14 +59,13 @@ def ask_database(url: str, setting: str) -> DatabaseAnswer:
         raise DatabaseDownError(msg) from error
     finally:
         engine.dispose()
-    return DatabaseAnswer(place_of(parsed), version.split()[0], latency * 1000)
+    return DatabaseAnswer(place_of(parsed), version.partition(" ")[0], latency * 1000)
 
 
-def place_of(url: object) -> str:
+def place_of(url: str | sa.URL) -> str:
     """``host:port/database`` of a URL; a directory as host is the one of a socket."""
     import sqlalchemy as sa
 
-    parsed = sa.make_url(str(url)) if isinstance(url, str) else url
-    assert isinstance(parsed, sa.URL)
+    parsed = sa.make_url(url)
     host = parsed.host or parsed.query.get("host") or "localhost"
     return f"{host}:{parsed.port}/{parsed.database}" if parsed.port else f"{host}/{parsed.database}"

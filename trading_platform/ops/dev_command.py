@@ -163,9 +163,7 @@ def _close_runs(*, is_everybodys: bool) -> None:
                 instance.report_run_failed(run, "`trading-platform dev` was stopped while this run was under way.")
 
 
-def _start(
-    settings: Settings, port: int, logs: Path, stack: ExitStack
-) -> tuple[list[Service], list[ChildProcess]]:
+def _start(settings: Settings, port: int, logs: Path, stack: ExitStack) -> tuple[list[Service], list[ChildProcess]]:
     """Start the servers. They are all stopped at once, at the end."""
     children: list[ChildProcess] = []
     stack.callback(stop, children, STOP_GRACE_SECONDS)
@@ -247,7 +245,13 @@ def _require_alive(child: ChildProcess) -> None:
 
 
 def _show(
-    console: Console, services: Sequence[Service], settings: Settings, account: str, logs: Path, *, wanted: dict[str, int]
+    console: Console,
+    services: Sequence[Service],
+    settings: Settings,
+    account: str,
+    logs: Path,
+    *,
+    wanted: dict[str, int],
 ) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)

@@ -73,7 +73,9 @@ def doctor_command() -> int:
     with environment_restored(), cleaned_up() as stack:
         _examine_all(findings, stack)
     if findings.failed or findings.not_checked:
-        console.print(f"[red]{findings.failed} failed[/], {findings.not_checked} not checked, {findings.healthy} healthy")
+        console.print(
+            f"[red]{findings.failed} failed[/], {findings.not_checked} not checked, {findings.healthy} healthy"
+        )
         return 1
     console.print(f"[green]all {findings.healthy} healthy[/]")
     return 0
@@ -101,7 +103,7 @@ def _examine_all(findings: Findings, stack: ExitStack) -> None:
     findings.examine("code location", checks.check_code_location)
 
 
-def _after(is_healthy: bool, needed: str, check: Callable[[], str]) -> Callable[[], str]:  # noqa: FBT001
+def _after(is_healthy: bool, needed: str, check: Callable[[], str]) -> Callable[[], str]:
     """``check``, unless what it needs is broken."""
 
     def refuse() -> str:

@@ -213,7 +213,8 @@ def check_mlflow(bundled: set[str]) -> str:
     if tracking.startswith(("http://", "https://")):
         reason = why_mlflow_fails(tracking)
         if reason is not None:
-            msg = f"{reason}: start the server, allow this host (--allowed-hosts), or correct {ENV_PREFIX}MLFLOW_TRACKING_URI"
+            variable = f"{ENV_PREFIX}MLFLOW_TRACKING_URI"
+            msg = f"{reason}: start the server, allow this host (--allowed-hosts), or correct {variable}"
             raise DoctorError(msg)
         return f"{tracking}: the API answers"
     place = _answer("mlflow_tracking_uri", bundled)
@@ -230,7 +231,7 @@ def check_dagster(bundled: set[str]) -> str:
     with dg.DagsterInstance.get() as instance:
         runs = instance.get_runs_count()
         heartbeats = instance.get_daemon_heartbeats()
-    beats = [status.last_heartbeat.timestamp for status in heartbeats.values() if status.last_heartbeat is not None]
+    beats = [heartbeat.timestamp for heartbeat in heartbeats.values()]
     if not beats:
         daemon = "its daemon never ran"
     else:

@@ -88,7 +88,8 @@ class GatewayHandle:
                 msg = f"the paper gateway did not start: {_last_words(self.child)}"
                 raise GatewayStartError(msg)
             time.sleep(0.02)
-        msg = f"the paper gateway was not ready after {READY_TIMEOUT_SECONDS:.0f} s; see {self.path.parent / 'gateway.log'}"
+        log = self.path.parent / "gateway.log"
+        msg = f"the paper gateway was not ready after {READY_TIMEOUT_SECONDS:.0f} s; see {log}"
         raise GatewayStartError(msg)
 
     @property

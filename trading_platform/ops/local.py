@@ -253,7 +253,9 @@ def make_dagster_home(settings: Settings) -> None:
         return
     source = REPOSITORY / "dagster.yaml"
     if not source.exists():
-        msg = f"{source} is missing: run from a clone (pip install -e .), or set DAGSTER_HOME to a directory that has it"
+        msg = (
+            f"{source} is missing: run from a clone (pip install -e .), or set DAGSTER_HOME to a directory that has it"
+        )
         raise LocalPlatformError(msg)
     home = settings.home.absolute() / "dagster"
     home.mkdir(parents=True, exist_ok=True)

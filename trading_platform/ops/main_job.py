@@ -26,7 +26,7 @@ from trading_platform.domain.signals.ticks import decision_for
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.ops.interrupts import uninterrupted
 from trading_platform.ops.run_document import RunDocument
-from trading_platform.ops.run_progress import Follower, Progress, Report
+from trading_platform.ops.run_progress import INTERRUPTIONS, Follower, Progress, Report
 from trading_platform.ops.run_results import add_trading_results
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import configured_feeds, configured_specs
@@ -82,12 +82,15 @@ def run_main_job(settings: Settings, report: Report, notes: Sequence[str] = ()) 
                 f"{calendar.name} session {calendar.session}",
                 partition_key=calendar.session.isoformat(),
             )
-    decisions = [
-        (spec, decision_for(spec, get_calendar(spec.calendar), calendar.session, now))
+    # a tick may have passed while the run was under way
+    moments = (now, settings.clock.now())
+    decisions = {
+        (spec.name, decision.tick_utc): (spec, decision)
         for calendar in calendars
         for spec in calendar.specs
-    ]
-    add_trading_results(document, settings, decisions)
+        for decision in (decision_for(spec, get_calendar(spec.calendar), calendar.session, at) for at in moments)
+    }
+    add_trading_results(document, settings, list(decisions.values()))
     return document
 
 
@@ -160,8 +163,7 @@ class _Executor:
                     tags={**(tags or {}), PROCESS_TAG: holder_name(run_id)},
                     **arguments,
                 )
-            if _was_interrupted(result):
-                raise KeyboardInterrupt
+            _require_uninterrupted(result)
         except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
             with uninterrupted():
                 self._close(run_id)
@@ -176,14 +178,17 @@ class _Executor:
             self._instance.report_run_canceled(run, message="Interrupted by the user.")
 
 
-def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether an interruption ended the run: Dagster records it and returns as if the run had just failed."""
+def _require_uninterrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Raise what ended the run if it was an interruption: Dagster records it and returns as if the run had failed.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted.
+    """
     for event in result.all_events:
         error = None
         if event.is_step_failure:
             error = event.step_failure_data.error
         elif event.is_job_failure:
             error = event.job_failure_data.error
-        if error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
-            return True
-    return False
+        if error is not None and error.cls_name in INTERRUPTIONS:
+            raise KeyboardInterrupt

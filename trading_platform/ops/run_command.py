@@ -6,8 +6,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from rich.status import Status
 
 from trading_platform.ops.home_lock import LockHeldError, hold
 from trading_platform.ops.local import (
-    LocalPlatform,
     LocalPlatformError,
     export,
     late_in_latest_session,
@@ -42,9 +41,10 @@ def run_command(*, as_of: datetime | None, symbols: str | None, json_file: Path 
     notes = _choose_moment(as_of)
     make_home(get_settings())
     with console.status("starting …") as status, _one_at_a_time(get_settings(), status):
+        _require_broker(get_settings(), status)
         status.update("starting PostgreSQL and the paper gateway …")
         with local_platform() as platform:
-            settings = _with_account(platform)
+            settings = platform.settings
             status.update("loading the definitions …")
             from trading_platform.ops.main_job import run_main_job
 
@@ -81,14 +81,20 @@ def quiet_libraries() -> None:
 def _one_at_a_time(settings: Settings, status: Status) -> Iterator[None]:
     """Wait until no other `run` is under way in this home: the one that ends first would stop what both use."""
     path = settings.home.absolute() / "run.lock"
-    while True:
-        try:
-            with hold(path):
-                yield
-                return
-        except LockHeldError as error:
-            status.update(f"waiting for another `trading-platform run` (process {error.facts.get('pid', '?')}) …")
+    with ExitStack() as stack:
+        while (holder := _try_to_hold(path, stack)) is not None:
+            status.update(f"waiting for another `trading-platform run` (process {holder.get('pid', '?')}) …")
             time.sleep(LOCK_POLL_SECONDS)
+        yield
+
+
+def _try_to_hold(path: Path, stack: ExitStack) -> Mapping[str, object] | None:
+    """Hold the lock until ``stack`` ends, or return what its holder wrote there."""
+    try:
+        stack.enter_context(hold(path))
+    except LockHeldError as error:
+        return error.facts
+    return None
 
 
 def _require_writable(json_file: Path | None) -> None:
@@ -118,13 +124,17 @@ def _choose_moment(as_of: datetime | None) -> list[str]:
     ]
 
 
-def _with_account(platform: LocalPlatform) -> Settings:
-    """The settings with the broker's account. A configured broker that can't be used is named here, once."""
-    settings = platform.settings
-    if platform.gateway is not None:
-        return settings
+def _require_broker(settings: Settings, status: Status) -> None:
+    """Shake hands with a configured broker, before anything waits for it with retries, and learn its account.
+
+    Raises:
+        BrokerError: it can't be used.
+    """
+    if settings.ibkr_port is None:
+        return
+    status.update(f"shaking hands with the broker at {settings.ibkr_host}:{settings.ibkr_port} …")
     from trading_platform.definitions import build_resources
 
     with build_resources(settings)["ibkr"].connect() as broker:
-        account: str = broker.account
-    return settings if settings.ibkr_account else export({"ibkr_account": account})
+        if settings.ibkr_account is None:
+            export({"ibkr_account": broker.account})

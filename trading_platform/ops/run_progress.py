@@ -14,7 +14,7 @@ from trading_platform.ops.run_document import AssetOutcome, CheckOutcome, RunDoc
 
 if TYPE_CHECKING:
     from dagster import AssetMaterialization, DagsterEvent, EventLogEntry
-    from dagster._utils.error import SerializableErrorInfo
+    from dagster_shared.error import SerializableErrorInfo
 
 POLL_SECONDS = 0.2
 WRAPPERS = frozenset(
@@ -22,6 +22,7 @@ WRAPPERS = frozenset(
 )
 """Errors that Dagster puts around the one that matters."""
 
+INTERRUPTIONS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 OURS = "trading_platform."
 
 
@@ -147,7 +148,7 @@ def step_error(event: DagsterEvent) -> str:
         return " ".join(said.description.split())
     if data.error is None:
         return "failed without saying why"
-    if data.error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+    if data.error.cls_name in INTERRUPTIONS:
         return "interrupted"
     return plain_error(data.error)
 

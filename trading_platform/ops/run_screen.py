@@ -162,18 +162,22 @@ def _table(console: Console, title: str, rows: Sequence[Mapping[str, Any]], colu
 
 def text_of(field: str, value: object) -> str:
     """A value of the document as a cell."""
-    if value is None:
-        return ""
     if field == "approved":
         return "approved" if value else "rejected"
     if field == "ts":
         return f"{datetime.fromisoformat(str(value)):%H:%M:%S}"
-    if field in ("target_weight", "confidence") and isinstance(value, (int, float)):
-        return f"{value:.0%}"
-    if field in ("price", "average_price", "commission") and isinstance(value, (int, float)):
-        return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.4g}"
-    if isinstance(value, float):
-        return f"{value:,.8f}".rstrip("0").rstrip(".")
     if isinstance(value, (list, tuple)):
         return "; ".join(str(item) for item in value)
-    return str(value)
+    if isinstance(value, (int, float)):
+        return _number(field, value)
+    return "" if value is None else str(value)
+
+
+def _number(field: str, value: float) -> str:
+    if field == "perm_id":
+        return str(value)
+    if field in ("target_weight", "confidence"):
+        return f"{value:.0%}"
+    if field in ("price", "average_price", "commission"):
+        return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.4g}"
+    return f"{value:,.8f}".rstrip("0").rstrip(".")

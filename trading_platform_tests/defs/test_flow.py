@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.brokers.ibkr.client import IBKRBroker
+from trading_platform.brokers.ibkr.config import IBKRConfig
+from trading_platform.clock import ManualClock
+from trading_platform.domain.instruments import Instrument
+from trading_platform_tests.defs.conftest import MakeWorld
+from trading_platform_tests.storage.ledger.builders import make_intent
 from trading_platform_tests.world import (
     ACCOUNT,
     SESSION,
     World,
     checks_of,
+    copy_of,
     failure_of,
     metadata_of,
     world_at,
@@ -26,6 +31,7 @@ from trading_platform_tests.world import (
 TICK = datetime(2013, 2, 28, 14, 30, tzinfo=timezone.utc)
 ORDERS = ("orders", "momentum_orders")
 INTENTS = ("orders", "momentum_order_intents")
+BARS = [("market_data", "daily_raw_bars"), ("market_data", "daily_validated_bars")]
 Traded = tuple[World, dg.ExecuteInProcessResult]
 
 
@@ -86,7 +92,7 @@ def test_materializations_tell_rows_symbols_and_time_span(traded: Traded) -> Non
     assert metadata_of(result, "portfolio", "performance")["equity_usd"] > 0
 
 
-def test_the_same_tick_executed_again_places_nothing_and_says_why(own_world) -> None:
+def test_the_same_tick_executed_again_places_nothing_and_says_why(own_world: MakeWorld) -> None:
     world = own_world()
     assert metadata_of(world.run("momentum_agent"), *ORDERS)["new_orders"] == 2
     world.clock.advance(timedelta(minutes=3))
@@ -100,16 +106,14 @@ def test_the_same_tick_executed_again_places_nothing_and_says_why(own_world) -> 
     assert world.orders_at_broker() == 2
 
 
-def test_two_runs_of_the_same_tick_at_once_place_one_set_of_orders(own_world) -> None:
+def test_two_runs_of_the_same_tick_at_once_place_one_set_of_orders(own_world: MakeWorld) -> None:
     world = own_world()
     world.run("daily_bars")
     runs: list[dg.ExecuteInProcessResult] = []
     gate = threading.Barrier(2)
 
     def execute() -> None:
-        mine = World(
-            world.home, world.clock, world.gateway, world.settings, world.ledger_url
-        )
+        mine = World(world.home, world.clock, world.gateway, world.settings, world.ledger_url)
         gate.wait()
         runs.append(mine.run("momentum_agent"))
         mine.ledger.close()
@@ -126,7 +130,7 @@ def test_two_runs_of_the_same_tick_at_once_place_one_set_of_orders(own_world) ->
     assert held == world.ledger.strategy_position(ACCOUNT, "momentum")
 
 
-def test_intraday_agents_decide_every_tick_anew(own_world) -> None:
+def test_intraday_agents_decide_every_tick_anew(own_world: MakeWorld) -> None:
     world = own_world()
     first = world.run("tsla_agent")
     assert outcome(first, "orders", "tsla_order_intents").startswith("tick 2013-02-28 20:45 UTC decided")
@@ -137,7 +141,7 @@ def test_intraday_agents_decide_every_tick_anew(own_world) -> None:
     assert [tick.strftime("%H:%M") for tick in ticks] == ["20:45", "20:50"] or len(set(ticks)) == 2
 
 
-def test_the_market_that_never_closes_trades_on_its_own_calendar(own_world) -> None:
+def test_the_market_that_never_closes_trades_on_its_own_calendar(own_world: MakeWorld) -> None:
     result = own_world().run("btc_agent")
     assert result.success
     assert outcome(result, "orders", "btc_order_intents").startswith("tick 2013-02-28 20:00 UTC decided")
@@ -147,9 +151,13 @@ class TestRefusals:
     """Runs that may not trade: nothing is sent, the reason is shown, the run succeeds."""
 
     @pytest.fixture(scope="class")
-    def world(self, tmp_path_factory, postgres_url_factory, migrated_url, world: World) -> Iterator[World]:
-        from trading_platform_tests.world import copy_of
-
+    def world(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        postgres_url_factory: Callable[..., str],
+        migrated_url: str,
+        world: World,
+    ) -> Iterator[World]:
         home = tmp_path_factory.mktemp("refusals")
         with copy_of(world, home, postgres_url_factory(template=migrated_url)) as made:
             yield made
@@ -165,9 +173,14 @@ class TestRefusals:
         assert world.orders_at_broker() == 0
         assert world.ledger.orders(ACCOUNT) == []
 
-    def test_a_backfill(self, world: World) -> None:
+    def test_a_backfill_of_today(self, world: World) -> None:
         result = world.run("momentum_agent", tags={"dagster/backfill": "abcdefgh"})
         self.assert_nothing_sent(world, result, "belongs to backfill abcdefgh: backfills place no orders")
+
+    def test_a_backfill_of_a_range_with_everything_selected(self, world: World) -> None:
+        result = world.run("momentum_agent", sessions=("2013-02-20", SESSION), tags={"dagster/backfill": "abcdefgh"})
+        self.assert_nothing_sent(world, result, "belongs to backfill abcdefgh", "the run covers 7 sessions")
+        assert metadata_of(result, "orders", "executions")["rows"] == 0
 
     def test_a_past_session(self, world: World) -> None:
         result = world.run("momentum_agent", "2013-02-27")
@@ -194,7 +207,7 @@ class TestRefusals:
         assert world.orders_at_broker() == 0
 
 
-def test_a_closed_market_is_sent_nothing(own_world) -> None:
+def test_a_closed_market_is_sent_nothing(own_world: MakeWorld) -> None:
     world = own_world()
     world.clock.advance(timedelta(minutes=20))
     result = world.run("momentum_agent")
@@ -204,7 +217,7 @@ def test_a_closed_market_is_sent_nothing(own_world) -> None:
     assert world.orders_at_broker() == 0
 
 
-def test_a_session_that_has_not_opened_yet_is_empty_and_green(own_world) -> None:
+def test_a_session_that_has_not_opened_yet_is_empty_and_green(own_world: MakeWorld) -> None:
     world = own_world()
     result = world.run("tsla_agent", "2013-03-01")
     assert result.success, failure_of(result)
@@ -213,11 +226,9 @@ def test_a_session_that_has_not_opened_yet_is_empty_and_green(own_world) -> None
     assert metadata_of(result, "orders", "tsla_orders")["new_orders"] == 0
 
 
-def test_stale_prices_are_not_traded_on(own_world) -> None:
+def test_stale_prices_are_not_traded_on(own_world: MakeWorld) -> None:
     """The platform's clock runs ahead of the gateway's: quotes look old to it."""
     world = own_world()
-    from trading_platform.clock import ManualClock
-
     world.clock = ManualClock(world.clock.now() + timedelta(minutes=5))
     result = world.run("momentum_agent")
     assert result.success, failure_of(result)
@@ -227,7 +238,7 @@ def test_stale_prices_are_not_traded_on(own_world) -> None:
     assert world.orders_at_broker() == 0
 
 
-def test_a_halt_rejects_every_new_order_and_is_named(own_world) -> None:
+def test_a_halt_rejects_every_new_order_and_is_named(own_world: MakeWorld) -> None:
     world = own_world()
     world.ledger.halt(ACCOUNT, reason="losses look odd", who="me", at=world.clock.now())
     result = world.run("momentum_agent")
@@ -237,15 +248,9 @@ def test_a_halt_rejects_every_new_order_and_is_named(own_world) -> None:
     assert world.orders_at_broker() == 0
 
 
-def test_a_halt_after_the_decision_stops_the_orders_at_the_door(own_world) -> None:
+def test_a_halt_after_the_decision_stops_the_orders_at_the_door(own_world: MakeWorld) -> None:
     world = own_world()
-    chain = [
-        ("market_data", "daily_raw_bars"),
-        ("market_data", "daily_validated_bars"),
-        ("features", "daily_features"),
-        ("signals", "momentum_signals"),
-        INTENTS,
-    ]
+    chain = [*BARS, ("features", "daily_features"), ("signals", "momentum_signals"), INTENTS]
     decided = world.run("momentum_agent", assets=chain)
     assert metadata_of(decided, *INTENTS)["approved"] == 2
     halt = world.ledger.halt(ACCOUNT, reason="stop", who="me", at=world.clock.now())
@@ -255,103 +260,60 @@ def test_a_halt_after_the_decision_stops_the_orders_at_the_door(own_world) -> No
     assert "2 refused" in outcome(sent, *ORDERS)
     assert "stop" in outcome(sent, *ORDERS)
     assert world.orders_at_broker() == 0
-    world.ledger.clear_halt(halt.id, reason="all clear", who="me", at=world.clock.now())
+    world.ledger.clear_halt(halt.halt_id, reason="all clear", who="me", at=world.clock.now())
     assert metadata_of(world.run("momentum_agent", assets=[ORDERS]), *ORDERS)["new_orders"] == 2
 
 
-def test_an_approved_order_is_not_sent_once_its_signal_is_old(own_world) -> None:
-    world = own_world()
-    everything_but = [
-        ("market_data", "daily_raw_bars"),
-        ("market_data", "daily_validated_bars"),
-        ("features", "daily_features"),
-        ("signals", "momentum_signals"),
-        INTENTS,
-    ]
-    world.run("momentum_agent", assets=everything_but)
-    world.clock.advance(timedelta(minutes=14))
-    world.gateway.step_now()
-    fresh = world.run("momentum_agent", assets=[ORDERS])
-    assert metadata_of(fresh, *ORDERS)["new_orders"] == 2
-    other = own_world  # the same with one more minute is refused
-    assert other is not None
-
-
-def test_fills_reported_without_their_executions_are_not_ordered_again(own_world) -> None:
-    """An intraday strategy's second tick, right after an order whose executions have not come in yet."""
-    world = own_world()
-    from trading_platform.execution.observe import observe
-    from trading_platform.domain.orders.model import BrokerOrder
-    from trading_platform_tests.storage.ledger.builders import approve, make_intent, make_tick
-
-    tick = make_tick(TICK, account=ACCOUNT) if "account" in make_tick.__code__.co_varnames else None
-    assert tick is None or Decimal(1) and OrderStatus and BrokerOrder and observe and approve and make_intent
-
-
 class TestBackfill:
-    """A year of sessions in one ranged run."""
+    """A year of sessions in one ranged run, as the UI's backfill starts it."""
 
     @pytest.fixture(scope="class")
-    def backfilled(self, tmp_path_factory, postgres_url_factory, migrated_url) -> Iterator[tuple[World, Any]]:
+    def backfilled(
+        self, tmp_path_factory: pytest.TempPathFactory, postgres_url_factory: Callable[..., str], migrated_url: str
+    ) -> Iterator[tuple[World, dg.ExecuteInProcessResult]]:
         home = tmp_path_factory.mktemp("backfill")
         with world_at(home, postgres_url_factory(template=migrated_url)) as world:
-            result = world.run(
-                "momentum_agent",
-                sessions=("2012-03-01", SESSION),
-                assets=[
-                    ("market_data", "daily_raw_bars"),
-                    ("market_data", "daily_validated_bars"),
-                    ("market_data", "daily_quarantined_bars"),
-                    ("features", "daily_features"),
-                    ("signals", "momentum_signals"),
-                    INTENTS,
-                    ORDERS,
-                ],
-                tags={"dagster/backfill": "year"},
-            )
-            yield world, result
+            bars_and_features = [*BARS, ("features", "daily_features")]
+            tags = {"dagster/backfill": "year"}
+            yield world, world.run("daily_bars", sessions=("2012-03-01", SESSION), assets=bars_and_features, tags=tags)
 
-    def test_all_is_green_in_one_run(self, backfilled) -> None:
+    def test_validated_bars_and_features_are_green_in_one_run(self, backfilled: Traded) -> None:
         world, result = backfilled
         assert result.success, failure_of(result)
         assert [e.check_name for e in result.get_asset_check_evaluations() if not e.passed] == []
-        assert len(world.lake.stored_sessions(("features", "daily_features"))) == 249
-        assert world.lake.stored_sessions(("market_data", "daily_validated_bars"))[0] == "2012-03-01"
+        for table in (("market_data", "daily_validated_bars"), ("features", "daily_features")):
+            sessions = world.lake.stored_sessions(table)
+            assert (len(sessions), sessions[0], sessions[-1]) == (250, "2012-03-01", SESSION)
 
-    def test_every_session_is_materialized_with_its_own_rows(self, backfilled) -> None:
+    def test_every_session_is_materialized_with_its_own_rows(self, backfilled: Traded) -> None:
         _, result = backfilled
+        key = dg.AssetKey(["market_data", "daily_validated_bars"])
+        events = [event for event in result.all_events if event.is_step_materialization and event.asset_key == key]
         rows = {
-            event.partition: event.step_materialization_data.materialization.metadata["rows"].value
-            for event in result.all_events
-            if event.is_step_materialization
-            and event.asset_key == dg.AssetKey(["market_data", "daily_validated_bars"])
+            event.partition: event.step_materialization_data.materialization.metadata["rows"].value for event in events
         }
-        assert len(rows) == 249
+        assert len(rows) == 250
         assert rows["2012-03-01"] == 4  # FB was not listed yet
         assert rows[SESSION] == 5
 
-    def test_no_order_is_placed_though_orders_were_selected(self, backfilled) -> None:
-        world, result = backfilled
-        assert metadata_of(result, *ORDERS)["new_orders"] == 0
-        assert "backfills place no orders" in outcome(result, *ORDERS)
-        assert "backfills place no orders" in outcome(result, *INTENTS)
-        assert world.orders_at_broker() == 0
-        assert world.ledger.orders(ACCOUNT) == []
-
-    def test_features_know_the_sessions_before_the_range(self, backfilled) -> None:
+    def test_a_single_session_reads_the_sessions_before_it(self, backfilled: Traded) -> None:
         world, _ = backfilled
         alone = world.run("daily_bars", "2013-02-27", assets=[("features", "daily_features")])
         assert alone.success
         assert metadata_of(alone, "features", "daily_features")["warm_rows"] == 5
 
-    def test_signals_of_the_past_are_those_of_the_close(self, backfilled) -> None:
+    def test_signals_of_past_sessions_are_those_of_their_close(self, backfilled: Traded) -> None:
         world, _ = backfilled
-        signals = world.table("signals", "momentum_signals", session="2013-02-27")
-        assert set(signals["as_of_utc"]) == {pd.Timestamp("2013-02-27T21:00:00Z")}
-        assert len(signals) == 5
+        signals = ("signals", "momentum_signals")
+        assert world.run("momentum_agent", sessions=("2013-02-26", SESSION), assets=[signals]).success
+        past = world.table(*signals, session="2013-02-27")
+        assert set(past["as_of_utc"]) == {pd.Timestamp("2013-02-27T21:00:00Z")}
+        assert len(past) == 5
+        today = world.table(*signals)
+        assert set(today["as_of_utc"]) == {pd.Timestamp("2013-02-28T20:45:00Z")}
 
 
-def test_features_without_their_bars_fail_and_say_what_to_do(own_world) -> None:
+def test_features_without_their_bars_fail_and_say_what_to_do(own_world: MakeWorld) -> None:
     world = own_world()
     result = world.run("daily_bars", "2012-06-01", assets=[("features", "daily_features")])
     assert not result.success
@@ -361,19 +323,34 @@ def test_features_without_their_bars_fail_and_say_what_to_do(own_world) -> None:
     assert "2012-06-01" not in world.lake.stored_sessions(("features", "daily_features"))
 
 
-def test_checks_of_the_broker_and_the_ledger_turn_red_when_they_differ(own_world) -> None:
-    from trading_platform.brokers.ibkr.client import IBKRBroker
-    from trading_platform.brokers.ibkr.config import IBKRConfig
-    from trading_platform.domain.instruments import Instrument
-    from trading_platform_tests.storage.ledger.builders import make_intent
-
+def test_fills_placed_by_hand_are_in_the_tables_without_a_strategy(own_world: MakeWorld) -> None:
     world = own_world()
-    with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=77)) as stranger:
-        request = make_intent("IBM").request
-        stranger.place_order(Instrument("IBM"), request)
-    world.gateway.step_now()
+    _buy_by_hand(world)
+    result = world.run("account", None)
+    assert checks_of(result, "orders", "executions")["broker_and_ledger_agree"].passed
+    assert checks_of(result, "portfolio", "positions")["ledger_agrees_with_broker"].passed
+    assert list(world.lake.read_table(("orders", "executions"))["strategy"]) == [""]
+
+
+def test_checks_turn_red_when_ledger_and_broker_differ(own_world: MakeWorld) -> None:
+    """Fills of yesterday that the ledger never heard of: the broker lists today's only."""
+    world = own_world()
+    _buy_by_hand(world)
+    world.clock.set(datetime(2013, 3, 1, 15, 0, tzinfo=timezone.utc))
     result = world.run("account", None)
     assert result.success
-    differing = checks_of(result, "portfolio", "positions")["ledger_agrees_with_broker"]
     reconciled = checks_of(result, "orders", "executions")["broker_and_ledger_agree"]
-    assert (differing.passed, reconciled.passed) in {(False, False), (True, True)}
+    assert not reconciled.passed
+    assert reconciled.metadata["problems"].value == ["position IBM: 0 by the ledger's fills, 10 at the broker"]
+    differing = checks_of(result, "portfolio", "positions")["ledger_agrees_with_broker"]
+    assert not differing.passed
+    (row,) = differing.metadata["differences"].value
+    assert (row.data["symbol"], row.data["quantity"], row.data["ledger_quantity"]) == ("IBM", 10.0, 0.0)
+
+
+def _buy_by_hand(world: World) -> None:
+    with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=77)) as stranger:
+        request = replace(make_intent("IBM").request, client_order_id="")
+        stranger.place_order(Instrument("IBM"), request)
+        world.gateway.step_now()
+        assert [position.symbol for position in stranger.positions()] == ["IBM"]

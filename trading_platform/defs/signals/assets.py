@@ -142,7 +142,8 @@ def _facts(signals: "pd.DataFrame", bars: "pd.DataFrame") -> dict[str, Any]:
         own, drawn = signals[signals["symbol"] == symbol], bars[bars["symbol"] == symbol]
         markers = [Marker(row.as_of_utc.to_pydatetime(), row.side) for row in own.itertuples()]
         origin = drawn["source"].iloc[-1] if len(drawn) else "no bars"
-        pictures[f"candles {symbol}"] = candles(drawn, markers, title=f"{symbol} · {origin}")
+        # Made-up and replayed prices say so in the first words: "synthetic path", "real daily bars"; IBKR's are "broker".
+        pictures[f"candles {symbol}"] = candles(drawn, markers, title=f"{symbol} · {' '.join(origin.split()[:3])}")
     return {
         "long": int((latest["side"] == "LONG").sum()),
         "short": int((latest["side"] == "SHORT").sum()),

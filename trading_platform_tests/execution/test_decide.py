@@ -1,0 +1,128 @@
+"""A tick is decided once; whoever comes second is given the stored decision."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from trading_platform.brokers.base import BrokerTimeoutError
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.signals.model import Signal
+from trading_platform.domain.signals.ticks import Decision, decision_at
+from trading_platform.execution.decide import DecidedTick, decide_tick
+from trading_platform.storage.ledger import Ledger
+from trading_platform_tests.domain.orders.builders import signal, spec
+from trading_platform_tests.execution.quoting_broker import QuotingBroker
+from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW
+
+SPEC = spec(name="momentum", universe=("AAPL", "IBM"))
+INSTRUMENTS = {symbol: Instrument(symbol) for symbol in ("AAPL", "IBM")}
+SIGNALS = [signal("AAPL", 0.5, 170.5), signal("IBM", 0.5, 170.5)]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> QuotingBroker:
+    return QuotingBroker(tmp_path / "books.jsonl")
+
+
+def due(now: datetime = NOW) -> Decision:
+    found = decision_at(SPEC, get_calendar("XNYS"), now)
+    assert isinstance(found, Decision)
+    return found
+
+
+def decide(
+    ledger: Ledger,
+    broker: QuotingBroker,
+    signals: list[Signal] | None = None,
+    *,
+    run_id: str = "run",
+    quarantined: frozenset[str] = frozenset(),
+) -> DecidedTick:
+    return decide_tick(
+        ledger,
+        broker,
+        SPEC,
+        SIGNALS if signals is None else signals,
+        due(),
+        instruments=INSTRUMENTS,
+        quarantined=quarantined,
+        signal_time_utc=NOW,
+        run_id=run_id,
+        code_version="abc",
+        world="now",
+    )
+
+
+def test_signals_become_sized_orders_that_risk_approved(ledger, broker):
+    decided = decide(ledger, broker)
+    assert decided.record.is_new
+    assert decided.equity_usd == 1_000_000
+    assert [(o.intent.request.symbol, o.intent.request.quantity, o.status.value) for o in decided.record.orders] == [
+        ("AAPL", Decimal(293), "approved"),  # half of a tenth of a million at 170.50
+        ("IBM", Decimal(293), "approved"),
+    ]
+    assert decided.record.tick.world == "now"
+    assert decided.record.tick.session == "2024-03-05"
+
+
+def test_deciding_sends_nothing(ledger, broker):
+    decide(ledger, broker)
+    assert broker.placed == []
+
+
+def test_a_second_decision_is_the_first_whatever_it_is_told(ledger, broker):
+    first = decide(ledger, broker, run_id="first")
+    second = decide(ledger, broker, [signal("AAPL", 1.0, 99.0)], run_id="second")
+    assert not second.record.is_new
+    assert second.record.orders == first.record.orders
+    assert second.record.tick.dagster_run_id == "first"
+
+
+def test_of_two_at_once_one_decides(ledger, broker):
+    gate, records = threading.Barrier(4), []
+
+    def race(number: int) -> None:
+        gate.wait()
+        records.append(decide(ledger, broker, run_id=str(number)).record)
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(record.is_new for record in records) == [False, False, False, True]
+    assert len({record.tick.dagster_run_id for record in records}) == 1
+    assert len(ledger.orders(ACCOUNT)) == 2
+
+
+def test_symbols_without_a_need_to_trade_are_named(ledger, broker):
+    decided = decide(ledger, broker, [signal("AAPL", 0.0, 170.5, "FLAT"), *SIGNALS[1:]])
+    assert [skip.symbol for skip in decided.skipped] == ["AAPL"]
+    assert decided.skipped[0].reason
+
+
+def test_a_quarantined_symbol_is_rejected_and_the_others_are_not(ledger, broker):
+    decided = decide(ledger, broker, quarantined=frozenset({"AAPL"}))
+    states = {order.intent.request.symbol: order.status.value for order in decided.record.orders}
+    assert states == {"AAPL": "rejected", "IBM": "approved"}
+    (verdict,) = ledger.risk_decisions(ACCOUNT, client_order_ids=["momentum.AAPL.20240305T1530Z.r0"])
+    assert verdict.decision.reasons == ("DataValid: bars of AAPL are quarantined",)
+
+
+def test_a_symbol_without_a_quote_is_rejected_and_the_others_are_not(ledger, broker):
+    broker.mute.add("AAPL")
+    decided = decide(ledger, broker)
+    assert [order.status.value for order in decided.record.orders] == ["rejected", "approved"]
+
+
+def test_nothing_is_stored_when_the_account_can_not_be_read(ledger, broker):
+    broker.is_silent = True
+    with pytest.raises(BrokerTimeoutError):
+        decide(ledger, broker)
+    assert ledger.tick(ACCOUNT, "momentum", due().tick_utc) is None
