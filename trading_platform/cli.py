@@ -51,6 +51,7 @@ def main() -> None:
     trading-platform run     the whole flow once, from market bars to filled paper orders
     trading-platform dev     everything together with the web UI, until Ctrl-C
     trading-platform doctor  check every part and say what to do
+    trading-platform kill-switch on   stop everything
     """
 
 
@@ -114,6 +115,52 @@ def gateway(host: str, port: int, account: str | None) -> None:
 
         settings = get_settings()
         serve(settings, host=host, port=port, account=account or paper_account(settings))
+
+
+@main.group("kill-switch")
+def kill_switch() -> None:
+    """Stop everything, see whether everything is stopped, or let trading go on. Needs neither daemon nor web UI."""
+
+
+all_accounts_option = click.option("--all-accounts", is_flag=True, help="The halt of all accounts, not one's own.")
+
+
+@kill_switch.command("on")
+@click.option("--reason", default="stopped by hand", show_default=True, help="Why; kept in the ledger.")
+@click.option("--flatten", is_flag=True, help="Also bring the strategies' positions to zero.")
+@all_accounts_option
+@as_of_option
+def kill_switch_on(reason: str, flatten: bool, all_accounts: bool, as_of: datetime | None) -> None:
+    """Halt new orders, cancel every open order at the broker, and confirm that none is left.
+
+    Exit status 0 only if all of that was done. It may be repeated as often as you like.
+    """
+    from trading_platform.ops.kill_switch_command import switch_on
+
+    with _errors_in_words():
+        sys.exit(switch_on(as_of=as_of, reason=reason, flatten=flatten, is_for_all=all_accounts))
+
+
+@kill_switch.command("off")
+@click.option("--reason", required=True, help="Why trading may go on; kept in the ledger.")
+@all_accounts_option
+@as_of_option
+def kill_switch_off(reason: str, all_accounts: bool, as_of: datetime | None) -> None:
+    """Clear the halts of the account. Exit status 1 if a halt of all accounts is left."""
+    from trading_platform.ops.kill_switch_command import switch_off
+
+    with _errors_in_words():
+        sys.exit(switch_off(as_of=as_of, reason=reason, is_for_all=all_accounts))
+
+
+@kill_switch.command("status")
+@as_of_option
+def kill_switch_status(as_of: datetime | None) -> None:
+    """Show whether the account is halted: by whom, since when and why."""
+    from trading_platform.ops.kill_switch_command import show_status
+
+    with _errors_in_words():
+        sys.exit(show_status(as_of=as_of))
 
 
 @main.command()

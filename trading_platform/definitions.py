@@ -12,6 +12,7 @@ import dagster as dg
 
 from trading_platform.defs.features.assets import build_features
 from trading_platform.defs.jobs import build_jobs
+from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS
 from trading_platform.defs.market_data.assets import build_bars, build_instruments
 from trading_platform.defs.orders.assets import build_executions, build_order_intents, build_orders
 from trading_platform.defs.portfolio.assets import performance, positions
@@ -43,6 +44,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             client_id_span=CLIENT_IDS,
             account=settings.ibkr_account,
             mode=settings.mode,
+            live_confirmation=settings.live_confirmation,
             read_only=settings.read_only,
             connect_timeout_seconds=settings.ibkr_connect_timeout_seconds,
             request_timeout_seconds=settings.ibkr_request_timeout_seconds,
@@ -75,7 +77,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             performance,
             *(build_session_run(spec) for spec in specs),
         ],
-        jobs=jobs,
+        jobs=[*jobs, *KILL_SWITCH_JOBS],
         schedules=build_schedules(specs, feeds),
         sensors=build_sensors(feeds, jobs),
         resources={**build_resources(settings), **(resources or {})},

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     schedules_running: bool = Field(default=False, description="Start schedules and sensors; set by `dev`.")
 
     mode: Literal["paper", "live"] = Field(default="paper", description="Paper unless told otherwise.")
+    live_confirmation: str | None = Field(
+        default=None, description="With mode live: the sentence `I trade real money in <account>`, or a file with it."
+    )
     read_only: bool = Field(default=False, description="Refuse every order.")
     ibkr_host: str = "127.0.0.1"
     ibkr_port: int | None = Field(default=None, description="Unset: the bundled paper gateway is started.")
@@ -71,6 +74,15 @@ class Settings(BaseSettings):
     def clock(self) -> Clock:
         """The platform's clock."""
         return SystemClock(timedelta(seconds=self.clock_offset_seconds))
+
+    @field_validator("live_confirmation")
+    @classmethod
+    def _read_confirmation(cls, value: str | None) -> str | None:
+        """Take the sentence from the file, if it is a file that is named. A missing file confirms nothing."""
+        if value is None:
+            return None
+        file = Path(value)
+        return file.read_text().strip() if file.is_file() else value.strip()
 
     @property
     def lake(self) -> str:

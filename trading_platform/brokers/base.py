@@ -139,6 +139,15 @@ class Broker(Protocol):
         """Ask for the cancellation of every open order that carries ``client_order_id``."""
         ...
 
+    def cancel_all_orders(self) -> None:
+        """Ask for the cancellation of every open order, whoever placed it. Asks only: :meth:`open_orders` confirms.
+
+        Raises:
+            ReadOnlyError: the connection is read-only; nothing was asked.
+            BrokerConnectionError: nothing was asked.
+        """
+        ...
+
     def open_orders(self) -> Sequence[BrokerOrder]:
         """All open orders of the account, of every API client, asked for afresh."""
         ...

@@ -1,4 +1,4 @@
-"""Jobs: named selections of assets. All run in one process; none that can place an order is ever retried.
+"""Jobs: named selections of assets. All run in one process; none that can place an order is ever started again by Dagster.
 
 ``<feed>_bars``: a feed's bars and features. ``<strategy>_agent``: the whole chain of one strategy.
 ``session_<calendar>``: all of a calendar's strategies at once, what `trading-platform run` executes.
@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 NEVER_RETRIED = {"dagster/max_retries": "0"}
+RETRIED_IF_ITS_WORKER_DIES = {"dagster/max_retries": "1"}
+"""For jobs that only read. The instance's default is 0, so a selection made by hand is never started again either."""
 ACCOUNT_WIDE: tuple[Key, ...] = (EXECUTIONS, POSITIONS, PERFORMANCE)
 
 
@@ -65,7 +67,12 @@ def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[Ass
     """All jobs of these strategies and feeds."""
     by_name = {feed.name: feed for feed in feeds}
     jobs = [
-        _job(bars_job_name(feed.name), bars_keys(feed), f"Collect, validate and measure the feed {feed.name}.")
+        _job(
+            bars_job_name(feed.name),
+            bars_keys(feed),
+            f"Collect, validate and measure the feed {feed.name}.",
+            RETRIED_IF_ITS_WORKER_DIES,
+        )
         for feed in feeds
     ]
     jobs += [
@@ -89,11 +96,11 @@ def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[Ass
     return jobs
 
 
-def _job(name: str, keys: Iterable[Key], description: str) -> AssetJob:
+def _job(name: str, keys: Iterable[Key], description: str, tags: Mapping[str, str] = NEVER_RETRIED) -> AssetJob:
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
         description=description,
         executor_def=dg.in_process_executor,
-        tags=NEVER_RETRIED,
+        tags=tags,
     )

@@ -152,9 +152,13 @@ def failure_line(context: dg.RunFailureSensorContext, at: datetime) -> str:
 
 
 def _words(failure: "StepFailureData") -> str:
-    """What the asset said, else the error's message."""
-    said = failure.user_failure_data.description if failure.user_failure_data else None
-    return said or (failure.error.message.strip() if failure.error else "")
+    """What the asset said, else the message of the error that was at the bottom of it."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else ""
 
 
 def _status() -> dg.DefaultSensorStatus:

@@ -15,7 +15,7 @@ class Instrument:
     """How to ask the broker for one instrument.
 
     ``calendar`` is an ``exchange_calendars`` name ("XNYS") or "24/7". ``lot_size`` is the smallest
-    quantity step of an order.
+    quantity step of an order. ``sector`` is what concentration is limited by; empty: unclassified.
     """
 
     symbol: str
@@ -25,6 +25,7 @@ class Instrument:
     currency: str = "USD"
     calendar: str = "XNYS"
     lot_size: Decimal = Decimal(1)
+    sector: str = ""
 
 
 @dataclass(frozen=True)

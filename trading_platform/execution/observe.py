@@ -6,18 +6,22 @@ Nothing is guessed: what can't be read stays unknown in the context, and risk co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
 from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError
-from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
-from trading_platform.domain.orders.model import Quote
-from trading_platform.domain.orders.risk.context import Halt, RiskContext
+from trading_platform.domain.orders.model import AccountSummary, Quote
+from trading_platform.domain.orders.risk.context import EquityMarks, Halt, RiskContext, SessionHours
 from trading_platform.domain.orders.working import WorkingOrder
+from trading_platform.domain.portfolio.trades import closed_trades
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.storage.ledger import Ledger
+
+RATE_WINDOW = timedelta(days=1)
+"""How far back orders that were sent matter: the longest window of a rate limit."""
 
 Answer = TypeVar("Answer")
 
@@ -48,22 +52,51 @@ def observe(
     working = _working(ledger, broker)
     own = ledger.strategy_position(account, spec.name)
     positions = {position.symbol: position.quantity for position in broker.positions()}
-    # Whatever is under way anywhere in the account needs a price: buying power counts it.
-    symbols = sorted({*spec.universe, *own, *(order.symbol for order in working)} & instruments.keys())
+    # Whatever is held or under way anywhere in the account needs a price: exposure and buying power count it.
+    named = {*spec.universe, *own, *positions, *(order.symbol for order in working)}
+    symbols = sorted(named & instruments.keys())
+    summary = broker.account_summary()
+    session = _session_hours(get_calendar(spec.calendar), now)
     return RiskContext(
         as_of_utc=now,
         limits=spec.limits,
-        account=broker.account_summary(),
+        account_limits=spec.account_limits,
+        account=summary,
         quotes=_quotes(broker, instruments, symbols),
         instruments=_details(broker, instruments, symbols),
         strategy_positions=own,
         account_positions=positions,
         working=working,
-        is_market_open=get_calendar(spec.calendar).is_open(now),
+        is_market_open=session is not None,
+        session=session,
         halts=tuple(Halt(halt.reason, halt.set_at) for halt in ledger.active_halts(account)),
         quarantined=frozenset(quarantined),
         signal_time_utc=signal_time_utc,
+        recent_submissions=tuple(ledger.submissions_since(account, now - RATE_WINDOW)),
+        equity_marks=_equity_marks(ledger, spec, summary, session.open_utc if session is not None else now, now),
+        closed_trades=closed_trades(fill.execution for fill in ledger.fills(account, strategy=spec.name)),
+        sectors={symbol: instrument.sector for symbol, instrument in instruments.items()},
     )
+
+
+def _session_hours(calendar: TradingCalendar, now: datetime) -> SessionHours | None:
+    """The hours of the session that is running at ``now``; ``None`` while the market is closed."""
+    session = calendar.session_at(now)
+    if session is None:
+        return None
+    return SessionHours(calendar.open_of(session), calendar.close_of(session), calendar.is_always_open)
+
+
+def _equity_marks(
+    ledger: Ledger, spec: StrategySpec, summary: AccountSummary, session_start: datetime, now: datetime
+) -> EquityMarks:
+    """Start and peak from the ledger's readings. Where it has none, the present equity is the first there is."""
+    window = timedelta(days=spec.account_limits.drawdown_window_days)
+    known = ledger.equity_marks(summary.account, session_start=session_start, peak_since=now - window)
+    equity = summary.net_liquidation
+    if known is None:
+        return EquityMarks(equity, equity)
+    return EquityMarks(known.session_start_usd, max(known.peak_usd, equity))
 
 
 def _working(ledger: Ledger, broker: Broker) -> tuple[WorkingOrder, ...]:

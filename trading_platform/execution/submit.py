@@ -47,7 +47,7 @@ from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
-from trading_platform.domain.signals.spec import LimitsSpec
+from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
@@ -299,7 +299,7 @@ class _Submission:
         """Whether the order can only bring strategy and account closer to flat; a halt lets those through."""
         context = RiskContext(
             as_of_utc=self.clock.now(),
-            limits=LimitsSpec(),
+            limits=Limits(),
             account=None,
             quotes={},
             instruments={},

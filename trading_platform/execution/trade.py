@@ -87,6 +87,7 @@ class OrderRun:
                 account=account,
                 configured_account=self.settings.ibkr_account,
                 is_read_only=self.settings.read_only,
+                live_confirmation=self.settings.live_confirmation,
             )
         )
 

@@ -39,14 +39,15 @@ def ask_database(url: str, setting: str) -> DatabaseAnswer:
     variable = ENV_PREFIX + setting.upper()
     try:
         parsed = sa.make_url(url)
+        if parsed.get_backend_name() != "postgresql":
+            raise DatabaseDownError(_how_to_write(variable))
         if setting == LEDGER and parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg2")  # the ledger adds the driver itself
         engine = sa.create_engine(
             parsed, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
         )
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
-        msg = f"{variable} is no usable database URL: write postgresql+psycopg2://user:password@host:port/database"
-        raise DatabaseDownError(msg) from error
+        raise DatabaseDownError(_how_to_write(variable)) from error
     try:
         with engine.connect() as connection:
             version = str(connection.execute(sa.text("SHOW server_version")).scalar())
@@ -60,6 +61,10 @@ def ask_database(url: str, setting: str) -> DatabaseAnswer:
     finally:
         engine.dispose()
     return DatabaseAnswer(place_of(parsed), version.partition(" ")[0], latency * 1000)
+
+
+def _how_to_write(variable: str) -> str:
+    return f"{variable} is no usable database URL: write postgresql+psycopg2://user:password@host:port/database"
 
 
 def place_of(url: str | sa.URL) -> str:

@@ -49,7 +49,7 @@ def start_mlflow(settings: Settings, backend: str, port: int, logs: Path) -> Ser
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.mlflow_artifacts,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    child = start("mlflow", [*command, "--no-serve-artifacts"], log=logs / "mlflow.log", env=environment)
+    child = start("MLflow server", [*command, "--no-serve-artifacts"], log=logs / "mlflow.log", env=environment)
     url = f"http://{LOCAL}:{port}"
     return Service("MLflow", child, lambda: why_mlflow_fails(url), url)
 

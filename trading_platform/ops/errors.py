@@ -17,6 +17,7 @@ EXPLAINED = (
     ("trading_platform.ops.migrate", "MigrationError"),
     ("trading_platform.ops.bucket", "BucketError"),
     ("trading_platform.brokers.base", "BrokerError"),
+    ("trading_platform.execution.kill_switch", "NoReasonError"),
     ("trading_platform.storage.embedded_postgres", "EmbeddedPostgresError"),
     ("trading_platform.storage.ledger", "LedgerError"),
     ("trading_platform.storage.lake", "LakeError"),

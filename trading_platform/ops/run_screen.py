@@ -111,6 +111,7 @@ def show(document: RunDocument, console: Console, seconds: float) -> None:
     _table(console, "fills", document.fills, FILLS)
     _table(console, "positions", document.positions, POSITIONS)
     _show_outcomes(document, console)
+    console.print()
     if document.equity is not None:
         console.print(f"equity [bold]{document.equity:,.2f} USD[/], new orders [bold]{document.new_orders}[/]")
     console.print("look at it in the web UI: [bold]trading-platform dev[/], then Runs and Assets")
@@ -128,7 +129,8 @@ def _show_figures(document: RunDocument, console: Console) -> None:
     made = sum(outcome["status"] == "materialized" for outcome in document.assets.values())
     as_of = datetime.fromisoformat(document.as_of)
     console.print(f"as of {as_of:%Y-%m-%d %H:%M:%S} UTC, market {document.market}")
-    console.print(f"{made} assets, {bars:,} validated bars; checks: {passed} passed, {warned} warned, {failed} failed")
+    checks = f"checks: {passed} passed, {warned} warned, {failed} failed"
+    console.print(f"{made} asset{'' if made == 1 else 's'}, {bars:,} validated bars; {checks}")
     for asset, name in dict.fromkeys((check["asset"], check["check"]) for check in document.checks_failed("WARN")):
         console.print(f"[dim]warning: {asset}: check {name}[/]")
     approved = sum(bool(intent["approved"]) for intent in document.intents)
@@ -136,7 +138,7 @@ def _show_figures(document: RunDocument, console: Console) -> None:
 
 
 def _show_outcomes(document: RunDocument, console: Console) -> None:
-    console.print("[bold]what became of the tick[/]")
+    console.print("\n[bold]what became of the tick[/]")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -149,8 +151,16 @@ def _table(console: Console, title: str, rows: Sequence[Mapping[str, Any]], colu
     if not rows:
         console.print(f"[bold]{title}[/]: none")
         return
+    console.print()
     shown = [column for column in columns if console.width >= column.needs_width]
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in shown:
         table.add_column(
             column.title, justify=column.justify, no_wrap=not column.wraps, overflow="fold" if column.wraps else "crop"

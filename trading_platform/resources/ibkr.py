@@ -27,6 +27,9 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
     client_id_span: int = Field(default=1, ge=1, description="Ids from client_id on to try while one is in use.")
     account: str | None = Field(default=None, description="Account id; unset: the only account offered. Live needs it.")
     mode: str = Field(default="paper", description="paper or live. Paper refuses every account that is not D….")
+    live_confirmation: str | None = Field(
+        default=None, description="With mode live: the sentence `I trade real money in <account>`."
+    )
     read_only: bool = Field(default=False, description="Refuse every order and every cancellation.")
     connect_timeout_seconds: float = Field(default=10.0, gt=0, description="Longest wait for a usable connection.")
     request_timeout_seconds: float = Field(default=30.0, gt=0, description="Longest wait for an answer.")
@@ -60,6 +63,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         client_id_span=self.client_id_span,
                         account=self.account or None,
                         mode=cast(Literal["paper", "live"], self.mode),
+                        live_confirmation=self.live_confirmation,
                         read_only=self.read_only,
                         connect_timeout_seconds=self.connect_timeout_seconds,
                         request_timeout_seconds=self.request_timeout_seconds,

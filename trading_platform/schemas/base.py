@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 import pandera.pandas as pa
@@ -11,6 +11,7 @@ from pandera.errors import SchemaErrors
 UTCStamp = Annotated[pd.DatetimeTZDtype, "ns", "UTC"]
 SESSION_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 MAX_FAILURES = 50
+ROW_NAMES = ("client_order_id", "execution_id", "symbol", "ts_utc", "tick_utc")
 FailureRows = list[dict[str, str]]
 Model = TypeVar("Model", bound="Table")
 
@@ -25,10 +26,14 @@ class Table(pa.DataFrameModel):
 
 
 class TableValidationError(Exception):
-    """A frame breaks its contract. ``failures`` holds at most 50 rows: column, rule, value, index."""
+    """A frame breaks its contract.
+
+    ``failures`` holds at most 50 of the ``count`` offences: which row, by what names it (symbol and time, say),
+    column (empty when a rule looks at several), rule and value.
+    """
 
     def __init__(self, table: str, count: int, failures: FailureRows) -> None:
-        first = "; ".join(f"{row['column']}: {row['rule']} (found {row['value']})" for row in failures[:3])
+        first = "; ".join(_sentence(row) for row in failures[:3])
         super().__init__(f"{table}: {count} value(s) break the contract: {first}")
         self.table = table
         self.count = count
@@ -44,19 +49,39 @@ def validate(model: type[Table], frame: pd.DataFrame) -> pd.DataFrame:
     try:
         checked = model.to_schema().validate(frame, lazy=True)
     except SchemaErrors as error:
-        cases = error.failure_cases
+        cases = _one_per_offence(error.failure_cases)
         rows = [
             {
-                "column": str(case["column"]),
+                "row": _name_of_row(frame, case["index"]),
+                "column": "" if case["is_of_row"] else str(case["column"]),
                 "rule": str(case["check"]),
-                "value": str(case["failure_case"]),
-                "index": str(case["index"]),
+                "value": "" if case["is_of_row"] else str(case["failure_case"]),
             }
             for case in cases.head(MAX_FAILURES).to_dict("records")
         ]
         raise TableValidationError(model.__name__, len(cases), rows) from error
     declared = list(model.to_schema().columns)
     return checked[declared + [name for name in checked.columns if name not in declared]]
+
+
+def _one_per_offence(cases: pd.DataFrame) -> pd.DataFrame:
+    """Pandera's failure cases, those of single columns first. A rule about a whole row fails once per column there."""
+    is_of_row = (cases["schema_context"] == "DataFrameSchema") & cases["index"].notna()
+    marked = cases.assign(is_of_row=is_of_row).sort_values("is_of_row", kind="stable")
+    return marked[~(marked["is_of_row"] & marked.duplicated(["check", "index"]))]
+
+
+def _name_of_row(frame: pd.DataFrame, label: Any) -> str:
+    """The values of the columns that name a row, else its label."""
+    names = [name for name in ROW_NAMES if name in frame.columns]
+    if not names or not frame.index.is_unique or label not in frame.index:
+        return "" if label is None else str(label)
+    return " ".join(str(frame[name].loc[label]) for name in names)
+
+
+def _sentence(failure: dict[str, str]) -> str:
+    what = ": ".join(part for part in (failure["row"], failure["column"], failure["rule"]) if part)
+    return f"{what} (found {failure['value']})" if failure["value"] else what
 
 
 def empty(model: type[Table]) -> pd.DataFrame:

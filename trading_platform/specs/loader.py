@@ -1,4 +1,4 @@
-"""Reads strategy specs and the universe. Every mistake in a file is named with its file, key and remedy.
+"""Reads strategy specs, risk limits and the universe. Every mistake in a file is named with its file, key and remedy.
 
 Light to import and to run, since every process that loads the definitions comes by here: YAML and pydantic
 only. A spec is checked whole when it is loaded: its fields, its strategy's parameters, its symbols.
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trading_platform.domain.calendars import ALWAYS_OPEN
 from trading_platform.domain.instruments import Instrument, SecurityType
 from trading_platform.domain.market_data.feeds import DAILY, MINUTE
+from trading_platform.domain.orders.risk.limits import Limits, RiskLimits
 from trading_platform.domain.signals.loading import StrategyError, build_strategy
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.suggestions import did_you_mean
@@ -24,6 +25,8 @@ from trading_platform.specs.yaml_file import read_mapping
 
 SHIPPED = Path(__file__).parent
 UNIVERSE_FILE = "universe.yaml"
+RISK_FILE = "risk.yaml"
+OTHER_FILES = (UNIVERSE_FILE, RISK_FILE)
 FEED_NAMES = (DAILY, MINUTE)
 UNION_MEMBERS = {"float", "int", "str", "bool"}
 USUAL_CALENDARS = (ALWAYS_OPEN, "XNYS")
@@ -61,6 +64,7 @@ class _InstrumentEntry(BaseModel):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     calendar: str = "XNYS"
     lot_size: Decimal = Field(default=Decimal(1), gt=0)
+    sector: str = Field(default="", pattern=r"^[a-z_]*$")
 
 
 class _UniverseFile(BaseModel):
@@ -78,7 +82,7 @@ def load_universe(path: Path | None = None) -> Universe:
     Raises:
         SpecError: the file can't be read or says something wrong.
     """
-    file = _universe_file(path)
+    file = _file_of(path, UNIVERSE_FILE)
     entries = _parse(_UniverseFile, file)
     for symbol, entry in entries.instruments.items():
         _check_calendar(entry.calendar, file, f"instruments.{symbol}.calendar")
@@ -107,7 +111,9 @@ def load_strategy_specs(directory: Path | None = None, *, universe: Universe | N
     folder = directory or SHIPPED / "strategies"
     if not folder.is_dir():
         raise SpecError(folder, "", "is no directory of strategy specs; set TRADING_PLATFORM_STRATEGIES to one")
-    files = sorted(file for file in folder.iterdir() if file.suffix in {".yaml", ".yml"} and file.name != UNIVERSE_FILE)
+    files = sorted(
+        file for file in folder.iterdir() if file.suffix in {".yaml", ".yml"} and file.name not in OTHER_FILES
+    )
     if not files:
         raise SpecError(folder, "", "holds no strategy spec (*.yaml)")
     instruments = (universe or load_universe(directory)).instruments
@@ -117,7 +123,45 @@ def load_strategy_specs(directory: Path | None = None, *, universe: Universe | N
         if spec.name in read:
             raise SpecError(file, "name", f"the name {spec.name!r} is taken by {read[spec.name][0].name}")
         read[spec.name] = (file, spec)
-    return tuple(read[name][1] for name in sorted(read))
+    limits = load_risk_limits(directory, universe=universe, strategies=read)
+    return tuple(
+        read[name][1].model_copy(update={"limits": limits.for_strategy(name), "account_limits": limits.account})
+        for name in sorted(read)
+    )
+
+
+def load_risk_limits(
+    directory: Path | None = None, *, universe: Universe | None = None, strategies: Iterable[str] | None = None
+) -> RiskLimits:
+    """Read ``risk.yaml`` of ``directory``, or the shipped one where it has none.
+
+    ``strategies`` are the names of the directory's specs: a section for any other is a mistake in the file, unless
+    it is the shipped one beside other strategies.
+
+    Raises:
+        SpecError: the file can't be read or says something wrong, or a strategy's limit is looser than the
+            account's.
+    """
+    file = _file_of(directory, RISK_FILE)
+    limits = _parse(RiskLimits, file)
+    instruments = (universe or load_universe(directory)).instruments
+    names = None if strategies is None else sorted(strategies)
+    is_own = directory is None or file.parent == directory
+    for name, own in limits.strategies.items():
+        if names is not None and is_own and name not in names:
+            hint = did_you_mean(name, names) or f"; known: {', '.join(names)}"
+            raise SpecError(file, f"strategies.{name}", f"there is no strategy {name!r}{hint}")
+        for looser in limits.looser_limits(name):
+            problem = (
+                f"{looser.strategy_value} is looser than the account's {looser.account_value}: "
+                "a strategy may only tighten limits"
+            )
+            raise SpecError(file, f"strategies.{name}.{looser.field}", problem)
+        if is_own:
+            _check_limit_symbols(own, instruments, file, f"strategies.{name}")
+    if is_own:
+        _check_limit_symbols(limits.account, instruments, file, "account")
+    return limits
 
 
 def narrow(
@@ -152,17 +196,27 @@ def narrow_ingest(universe: Universe, symbols: Iterable[str] | None) -> Universe
     return replace(universe, ingest=tuple(symbol for symbol in universe.ingest if symbol in wanted))
 
 
-def _universe_file(path: Path | None) -> Path:
+def _file_of(path: Path | None, name: str) -> Path:
+    """The file called ``name`` in a directory, or the shipped one where it has none; a file stands for itself."""
     if path is None:
-        return SHIPPED / UNIVERSE_FILE
+        return SHIPPED / name
     if path.is_dir():
-        beside = path / UNIVERSE_FILE
-        return beside if beside.exists() else SHIPPED / UNIVERSE_FILE
+        beside = path / name
+        return beside if beside.exists() else SHIPPED / name
     return path
+
+
+def _check_limit_symbols(limits: Limits, instruments: Mapping[str, Instrument], file: Path, key: str) -> None:
+    """A misspelt symbol in a list would restrict nothing."""
+    _check_symbols(sorted(limits.restricted_symbols), instruments, file, f"{key}.restricted_symbols", calendar=None)
+    _check_symbols(sorted(limits.allowed_symbols or ()), instruments, file, f"{key}.allowed_symbols", calendar=None)
 
 
 def _load_spec(file: Path, instruments: Mapping[str, Instrument]) -> StrategySpec:
     spec = _parse(StrategySpec, file)
+    for key in ("limits", "account_limits"):
+        if key in spec.model_fields_set:
+            raise SpecError(file, key, f"limits are written in {RISK_FILE}: move them to strategies.{spec.name} there")
     if spec.name in FEED_NAMES:
         raise SpecError(file, "name", f"{spec.name!r} is the name of a feed; choose another")
     _check_calendar(spec.calendar, file, "calendar")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,20 @@ LOCATION = """
       assetNodes { assetKey { path } }
       schedules { name scheduleState { status } }
       sensors { name sensorState { status } } } } }
+"""
+
+
+LAUNCH = """
+mutation($job: String!) { launchRun(executionParams: { mode: "default", selector: {
+    repositoryLocationName: "trading_platform", repositoryName: "__repository__", pipelineName: $job } })
+  { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+STATUSES = """
+import dagster as dg
+from trading_platform.ops.local import local_platform
+with local_platform(), dg.DagsterInstance.get() as instance:
+    for run in instance.get_runs():
+        print(run.run_id, run.status.value)
 """
 
 
@@ -83,7 +98,16 @@ def test_a_second_dev_in_the_same_home_is_refused(home: Home, dev: Dev) -> None:
     assert dev.process.poll() is None
 
 
+def test_doctor_sees_the_running_platform(home: Home, dev: Dev) -> None:
+    done = home.call("doctor")
+    assert done.status == 0, done.text
+    assert f"runs already at {dev.address('broker')}" in done.text
+    assert re.search(r"daemon heard of \d+ s ago", done.text), done.text
+
+
 def test_sigterm_stops_all_and_leaves_nothing_behind(home: Home, dev: Dev) -> None:
+    launched = ask_graphql(dev.address("web UI"), LAUNCH, {"job": "instruments"})["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
     ports = [int(dev.address(name).rpartition(":")[2]) for name in ("web UI", "MLflow", "broker")]
     assert len(home.processes()) >= 6
     began = time.monotonic()
@@ -93,4 +117,9 @@ def test_sigterm_stops_all_and_leaves_nothing_behind(home: Home, dev: Dev) -> No
     assert time.monotonic() - began < 30, "about 10 s on an idle machine"
     assert home.processes_in_the_end() == []
     assert not any(is_listening(port) for port in ports)
-    assert not list(home.state.glob("*.lock")) or [path.name for path in home.state.glob("*.lock")] == ["postgres.lock"]
+    assert [path.name for path in home.state.glob("*.lock")] == ["postgres.lock"]
+    statuses = subprocess.run(
+        [sys.executable, "-c", STATUSES], env=home.environment(), cwd=home.directory, capture_output=True, check=True
+    )
+    assert launched["run"]["runId"].encode() in statuses.stdout
+    assert b"START" not in statuses.stdout, statuses.stdout

@@ -344,13 +344,13 @@ def test_checks_turn_red_when_ledger_and_broker_differ(own_world: MakeWorld) -> 
     assert reconciled.metadata["problems"].value == ["position IBM: 0 by the ledger's fills, 10 at the broker"]
     differing = checks_of(result, "portfolio", "positions")["ledger_agrees_with_broker"]
     assert not differing.passed
-    (row,) = differing.metadata["differences"].value
+    (row,) = differing.metadata["differences"].records
     assert (row.data["symbol"], row.data["quantity"], row.data["ledger_quantity"]) == ("IBM", 10.0, 0.0)
 
 
 def _buy_by_hand(world: World) -> None:
     with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=77)) as stranger:
-        request = replace(make_intent("IBM").request, client_order_id="")
+        request = replace(make_intent("IBM").request, client_order_id="by hand")
         stranger.place_order(Instrument("IBM"), request)
         world.gateway.step_now()
         assert [position.symbol for position in stranger.positions()] == ["IBM"]

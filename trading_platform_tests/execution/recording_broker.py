@@ -139,6 +139,12 @@ class RecordingBroker:
     def cancel_order(self, client_order_id: str) -> None:
         self.end(client_order_id)
 
+    def cancel_all_orders(self) -> None:
+        self._asked("cancel_all_orders")
+        for order in self._orders():
+            if not order.status.is_terminal:
+                self.end(order.client_order_id)
+
     def server_time(self) -> datetime:
         return NOW
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderRequest, OrderStatus
-from trading_platform.domain.orders.risk.context import RiskContext
+from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext
 from trading_platform.execution.observe import equity_of, observe
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.domain.orders.builders import context, spec
@@ -80,9 +82,7 @@ def test_an_order_reported_filled_before_its_execution_arrived_counts_as_working
     record(ledger)
     intent = make_intent()
     start(ledger, intent)
-    ledger.record_broker_order(
-        ACCOUNT, make_broker_order(intent, OrderStatus.FILLED, filled="10"), at=NOW, run_id=RUN
-    )
+    ledger.record_broker_order(ACCOUNT, make_broker_order(intent, OrderStatus.FILLED, filled="10"), at=NOW, run_id=RUN)
     seen = look(ledger, broker)
     assert seen.strategy_positions == {}
     assert [(order.symbol, order.signed_quantity) for order in seen.working] == [("AAPL", 10)]
@@ -117,3 +117,55 @@ def test_halts_of_the_account_and_of_all_accounts_are_seen(ledger, broker):
 def test_no_equity_is_no_number():
     with pytest.raises(ValueError, match="no account summary"):
         equity_of(context(account=None))
+
+
+def test_what_was_sent_is_remembered_for_a_day(ledger, broker):
+    record(ledger, ("AAPL", "IBM"))
+    start(ledger, make_intent())
+    (sent,) = look(ledger, broker).recent_submissions or ()
+    assert (sent.client_order_id, sent.symbol, sent.side, sent.quantity, sent.sent_utc) == (
+        make_intent().client_order_id,
+        "AAPL",
+        "BUY",
+        10,
+        NOW,
+    )
+    later = observe(
+        ledger, broker, SPEC, INSTRUMENTS, now=NOW + timedelta(days=1, seconds=1), quarantined=(), signal_time_utc=NOW
+    )
+    assert later.recent_submissions == ()
+
+
+def test_equity_is_known_at_the_open_and_at_its_peak(ledger, broker):
+    first = broker.account_summary()
+    assert look(ledger, broker).equity_marks == EquityMarks(first.net_liquidation, first.net_liquidation)
+    for hours_ago, equity in ((400 * 24, 9_000_000), (72, 1_300_000), (24, 1_100_000), (0.5, 1_200_000)):
+        ledger.record_equity(
+            replace(first, net_liquidation=Decimal(equity), ts_utc=NOW - timedelta(hours=hours_ago)), run_id=RUN
+        )
+    assert look(ledger, broker).equity_marks == EquityMarks(Decimal(1_100_000), Decimal(1_300_000))
+
+
+def test_the_strategy_s_closed_trades_the_hours_and_the_sectors_are_there(ledger, broker):
+    record(ledger)
+    ledger.record_executions(
+        [
+            make_execution(1, make_intent(), price="100"),
+            make_execution(2, make_intent(side="SELL"), price="90"),
+            make_execution(3, quantity="5", price="50"),
+        ],
+        at=NOW,
+        run_id=RUN,
+    )
+    seen = look(ledger, broker)
+    assert [(trade.symbol, trade.pnl_usd) for trade in seen.closed_trades or ()] == [("AAPL", -100)]
+    assert seen.session is not None
+    assert seen.session.open_utc.isoformat() == "2024-03-05T14:30:00+00:00"
+    assert seen.session.close_utc.isoformat() == "2024-03-05T21:00:00+00:00"
+    assert set(seen.sectors) == {"AAPL", "IBM", "MSFT"}
+    assert seen.account_limits == SPEC.account_limits
+
+
+def test_holdings_of_nobody_s_need_a_price_too(ledger, broker):
+    broker.transfer("MSFT", "3")
+    assert "MSFT" in look(ledger, broker).quotes

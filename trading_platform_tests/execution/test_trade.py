@@ -20,7 +20,13 @@ from trading_platform_tests.domain.orders.builders import spec
 from trading_platform_tests.execution.quoting_broker import QuotingBroker
 from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW, TICK
 
-SPEC = spec(name="momentum", universe=("AAPL", "IBM"), limits={"max_signal_age_seconds": 60})
+WHOLE = {"max_concentration_pct": 100}
+SPEC = spec(
+    name="momentum",
+    universe=("AAPL", "IBM"),
+    limits={"max_signal_age_seconds": 60, **WHOLE},
+    account_limits={"max_sector_pct": 100, **WHOLE},
+)
 MakeRun = Callable[..., OrderRun]
 
 

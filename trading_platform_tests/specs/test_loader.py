@@ -13,10 +13,12 @@ import yaml
 
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import feeds_of
+from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.loading import load_strategy
 from trading_platform.specs.loader import (
     SHIPPED,
     SpecError,
+    load_risk_limits,
     UnknownSymbolError,
     load_strategy_specs,
     load_universe,
@@ -221,3 +223,98 @@ def test_an_unknown_symbol_is_named_with_the_known_ones() -> None:
         narrow(load_strategy_specs(), ["AAPLE"])
     with pytest.raises(UnknownSymbolError, match="unknown symbol XX, YY: "):
         narrow(load_strategy_specs(), ["AAPL", "XX", "YY"])
+
+
+def test_the_shipped_limits_are_every_field_of_the_account_and_bind_every_strategy() -> None:
+    limits = load_risk_limits()
+    assert limits.account.model_fields_set >= set(AccountLimits.model_fields) - {"allowed_symbols"}
+    specs = {spec.name: spec for spec in load_strategy_specs()}
+    assert specs["momentum"].limits.max_order_notional_usd == 100_000
+    assert specs["tsla"].limits.max_order_notional_usd == 50_000
+    assert all(spec.account_limits == limits.account for spec in specs.values())
+    assert all(spec.limits == limits.for_strategy(name) for name, spec in specs.items())
+
+
+def test_every_shipped_instrument_has_a_sector() -> None:
+    assert all(instrument.sector for instrument in load_universe().instruments.values())
+
+
+def test_a_directory_may_bring_its_own_limits(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert load_strategy_specs(tmp_path)[0].limits.max_orders_per_day == 1000
+    (tmp_path / "risk.yaml").write_text(
+        "account: {max_orders_per_day: 7, restricted_symbols: [IBM]}\n"
+        "strategies: {tsla: {max_orders_per_minute: 3, restricted_symbols: [AMD]}}\n"
+    )
+    (spec,) = load_strategy_specs(tmp_path)
+    assert (spec.limits.max_orders_per_day, spec.limits.max_orders_per_minute) == (7, 3)
+    assert (spec.account_limits.max_orders_per_minute, spec.limits.restricted_symbols) == (60, {"AMD", "IBM"})
+
+
+@pytest.mark.parametrize("key", ["limits", "account_limits"])
+def test_limits_in_a_strategy_s_file_are_sent_to_the_one_place_for_them(tmp_path: Path, key: str) -> None:
+    file = write(tmp_path, **{key: {"max_order_notional_usd": 1000}})
+    with pytest.raises(SpecError, match=r"limits are written in risk.yaml: move them to strategies.tsla there") as caught:
+        load_strategy_specs(tmp_path)
+    assert (caught.value.path, caught.value.key) == (file, key)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "message"),
+    [
+        ("account: {max_orders: 5}", "account.max_orders", "unknown key .did you mean max_open_orders"),
+        ("account: {max_open_orders: 0}", "account.max_open_orders", r"greater than 0 \(it says 0\)"),
+        ("strategies: {tsla: {max_leverage: 2}}", "strategies.tsla.max_leverage", "unknown key"),
+        ("strategies: {tsl: {max_open_orders: 1}}", "strategies.tsl", r"no strategy 'tsl' \(did you mean tsla\?\)"),
+        ("account: {restricted_symbols: [TSLAA]}", "account.restricted_symbols", r"'TSLAA'.*did you mean TSLA\?"),
+        (
+            "strategies: {tsla: {allowed_symbols: [XX]}}",
+            "strategies.tsla.allowed_symbols",
+            "there is no instrument 'XX'",
+        ),
+        (
+            "strategies: {tsla: {max_order_notional_usd: 50001}}",
+            "strategies.tsla.max_order_notional_usd",
+            "50001 is looser than the account's 50000: a strategy may only tighten limits",
+        ),
+        (
+            "strategies: {tsla: {is_short_allowed: true}}",
+            "strategies.tsla.is_short_allowed",
+            "true is looser than the account's false",
+        ),
+        (
+            "strategies: {tsla: {duplicate_window_seconds: 59}}",
+            "strategies.tsla.duplicate_window_seconds",
+            "59 is looser than the account's 60",
+        ),
+        (
+            "account: {allowed_symbols: [IBM]}\nstrategies: {tsla: {allowed_symbols: [AMD, IBM]}}",
+            "strategies.tsla.allowed_symbols",
+            "AMD, IBM is looser than the account's IBM",
+        ),
+        (
+            "account: {allowed_symbols: [IBM]}\nstrategies: {tsla: {allowed_symbols: null}}",
+            "strategies.tsla.allowed_symbols",
+            "all symbols is looser than the account's IBM",
+        ),
+        ("limits: {}", "limits", "unknown key; known: account, strategies"),
+    ],
+)
+def test_a_mistake_in_the_limits_is_named(tmp_path: Path, content: str, key: str, message: str) -> None:
+    write(tmp_path)
+    (tmp_path / "risk.yaml").write_text(content)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_strategy_specs(tmp_path)
+    assert (caught.value.path, caught.value.key) == (tmp_path / "risk.yaml", key)
+
+
+def test_limits_can_only_be_tightened(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "risk.yaml").write_text(
+        "account: {allowed_symbols: [IBM, TSLA], is_short_allowed: true}\n"
+        "strategies: {tsla: {allowed_symbols: [TSLA], duplicate_window_seconds: 61, max_open_orders: 50,"
+        " loss_pause_minutes: 61, is_short_allowed: false, restricted_symbols: []}}\n"
+    )
+    limits = load_strategy_specs(tmp_path)[0].limits
+    assert limits.allowed_symbols == {"TSLA"}
+    assert not limits.is_short_allowed

@@ -1,7 +1,7 @@
 """The :class:`~trading_platform.brokers.base.Broker` at Interactive Brokers.
 
 Every call may come from any thread; the work is done on the process's broker loop. Reads repeat themselves
-(``retry``), reconnecting when needed; placing and cancelling never do.
+(``retry``), reconnecting when needed, and so does the global cancel; placing and cancelling one order never do.
 """
 
 from __future__ import annotations
@@ -128,6 +128,14 @@ class IBKRBroker:
         """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""
         self._require_writable(f"order {client_order_id} was not cancelled")
         self._run(lambda connection: orders.cancel_order(connection, client_order_id))
+
+    def cancel_all_orders(self) -> None:
+        """Send IBKR's global cancel: every open order of the login, of every API client and of TWS itself.
+
+        Unlike a single order's cancellation it is repeated when the connection fails: asking twice does no harm.
+        """
+        self._require_writable("open orders were not cancelled")
+        self._retry(orders.cancel_all_orders)
 
     def open_orders(self) -> Sequence[BrokerOrder]:
         """All open orders of the account, of every API client."""

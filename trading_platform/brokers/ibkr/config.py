@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trading_platform.brokers.base import AccountMismatchError
+from trading_platform.domain.orders.guards import live_confirmation
 
 TradingMode = Literal["paper", "live"]
 
@@ -16,7 +17,8 @@ class IBKRConfig:
 
     Ports: TWS 7497 paper, 7496 live; IB Gateway 4002 paper, 4001 live. ``account`` of ``None`` takes the only
     account offered. ``client_id_span`` ids from ``client_id`` on are tried in turn while one is in use. All
-    durations are seconds. ``read_attempts`` counts the first one; orders have only one.
+    durations are seconds. ``read_attempts`` counts the first one; orders have only one. Mode live needs
+    ``live_confirmation``, the sentence that ``domain.orders.guards.live_confirmation`` asks for.
     """
 
     host: str = "127.0.0.1"
@@ -25,6 +27,7 @@ class IBKRConfig:
     client_id_span: int = 1
     account: str | None = None
     mode: TradingMode = "paper"
+    live_confirmation: str | None = None
     read_only: bool = False
     connect_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 30.0
@@ -49,10 +52,12 @@ def check_mode(config: IBKRConfig) -> None:
     """Refuse a configuration that contradicts itself, before any socket is opened.
 
     Raises:
-        AccountMismatchError: paper mode with a live account, live mode with a paper account or with none.
+        AccountMismatchError: paper mode with a live account; live mode with a paper account, with none, or without
+            the typed confirmation for this very account.
     """
     if config.account is not None:
         _check_kind(config.account, config.mode)
+        _check_confirmation(config, config.account)
     elif config.mode == "live":
         msg = "mode is live, but no account is configured: name the live account in TRADING_PLATFORM_IBKR_ACCOUNT"
         raise AccountMismatchError(msg)
@@ -98,5 +103,15 @@ def _check_kind(account: str, mode: TradingMode) -> None:
         msg = (
             f"mode is live, but {account} is a paper account: nothing was sent. "
             "Set TRADING_PLATFORM_MODE=paper, or connect to the live login"
+        )
+        raise AccountMismatchError(msg)
+
+
+def _check_confirmation(config: IBKRConfig, account: str) -> None:
+    wanted = live_confirmation(account)
+    if config.mode == "live" and config.live_confirmation != wanted:
+        msg = (
+            f"mode is live, but nobody confirmed account {account}: nothing was sent. If real money is meant, set "
+            f"TRADING_PLATFORM_LIVE_CONFIRMATION to exactly: {wanted}"
         )
         raise AccountMismatchError(msg)

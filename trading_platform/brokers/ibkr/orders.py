@@ -133,6 +133,20 @@ async def cancel_order(connection: Connection, client_order_id: str) -> None:
         raise BrokerError(msg)
 
 
+async def cancel_all_orders(connection: Connection) -> None:
+    """Ask IBKR to cancel every open order, whichever client placed it. There is no answer: ask for open orders.
+
+    Raises:
+        BrokerConnectionError: no usable connection; nothing was sent.
+    """
+    connection.require_usable()
+    try:
+        connection.client.reqGlobalCancel()
+    except ConnectionError as error:
+        msg = "the global cancel was not sent: the connection is closed"
+        raise BrokerConnectionError(msg) from error
+
+
 async def _cancel(connection: Connection, order: BrokerOrder) -> None:
     client, wrapper = connection.client, connection.wrapper
     connection.require_usable()

@@ -25,7 +25,7 @@ from trading_platform.defs.common import (
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
-from trading_platform.resources.lake_io_manager import LakeResource
+from trading_platform.resources.lake_io_manager import MISSING_SESSIONS, LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 STAGE = "market_data"
@@ -202,6 +202,11 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "nothing_quarantined", asset=dg.AssetKey(valid_key), description="No bar had to be set aside."
             ),
+            dg.AssetCheckSpec(
+                "raw_bars_fetched",
+                asset=dg.AssetKey(valid_key),
+                description="Raw bars of every session were fetched; without them a session is empty.",
+            ),
         ],
         can_subset=True,
         **by_session(feed.calendar),
@@ -243,13 +248,22 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"quarantined": len(bad), **({"rows": shown} if len(bad) else {})},
         )
+        missing = raw.attrs.get(MISSING_SESSIONS, ())
+        fetched = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(valid_key),
+            check_name="raw_bars_fetched",
+            passed=not missing,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"materialize {'/'.join(raw_key(feed.name))} for these sessions too" if missing else None,
+            metadata={"missing_sessions": len(missing), **({"first": missing[0], "last": missing[-1]} if missing else {})},
+        )
         yield from emit(
             context,
             judged.valid,
             ValidatedBars,
             valid_key,
             metadata={"quarantined": len(bad), **_closes(judged.valid, len(context.partition_keys))},
-            checks=[quarantine],
+            checks=[quarantine, fetched],
         )
 
     return validated_bars

@@ -90,6 +90,7 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
             OrderIntents,
             key,
             metadata={
+                "mode": f"{run.settings.mode} account {decided.account}",
                 "outcome": decided.outcome,
                 "approved": int(frame["is_approved"].sum()),
                 "rejected": int((~frame["is_approved"]).sum()),
@@ -179,7 +180,8 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
             EXECUTIONS,
             "Executions",
             description="Fills of the account, all strategies, as the broker reported them. The broker's open and "
-            "completed orders and executions are read into the ledger first. One row per fill; key "
+            "completed orders and executions are read into the ledger first; contradictions turn the kill switch on. "
+            "One row per fill; key "
             "`account, execution_id`; prices in USD; times in UTC.",
             owner="team:trading",
             kinds=["ibkr", "postgres"],
@@ -188,6 +190,7 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
     def executions(
         context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
     ) -> Outputs:
+        from trading_platform.execution.kill_switch import engage_on_broken_reconciliation
         from trading_platform.execution.reconcile import reconcile
         from trading_platform.execution.tables import executions_table
         from trading_platform.ops.metadata import table_metadata
@@ -197,6 +200,9 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
         report = reconcile(
             book, ibkr.broker, account=ibkr.broker.account, clock=platform.clock, run_id=context.run.run_id
         )
+        killed = engage_on_broken_reconciliation(book, ibkr.broker, report, clock=platform.clock)
+        for sentence in killed.sentences if killed is not None else ():
+            context.log.error(sentence)
         frame = executions_table(book, ibkr.broker.account)
         reconciled = dg.AssetCheckResult(
             asset_key=dg.AssetKey(EXECUTIONS),
@@ -211,7 +217,9 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
             Executions,
             EXECUTIONS,
             metadata={
+                "mode": f"{platform.settings.mode} account {report.account}",
                 "new_fills": report.new_fills,
+                "kill_switch": list(killed.sentences) if killed is not None else "not touched",
                 "commission_usd": float(frame["commission_usd"].sum()),
                 "latest": table_metadata(
                     frame.tail(15)[["ts_utc", "strategy", "symbol", "side", "quantity", "price_usd", "commission_usd"]]

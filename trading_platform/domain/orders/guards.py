@@ -27,6 +27,7 @@ class SubmissionAttempt:
     at ``now`` (tz-aware UTC), ``None`` when the market is closed. ``symbols`` are those about to be ordered
     and ``quotes`` their newest quotes. ``halts`` of ``None`` means that they could not be read.
     ``configured_account`` is the account the settings name, if any; ``account`` the one connected to.
+    ``live_confirmation`` is what a person typed to allow trading for real, if anything.
     """
 
     strategy: str
@@ -42,6 +43,7 @@ class SubmissionAttempt:
     account: str
     configured_account: str | None = None
     is_read_only: bool = False
+    live_confirmation: str | None = None
 
 
 Guard = Callable[[SubmissionAttempt], str | None]
@@ -121,7 +123,14 @@ def account(attempt: SubmissionAttempt) -> str | None:
         return f"account {connected} is a paper account and the mode is live: unset TRADING_PLATFORM_MODE"
     if attempt.mode == "live" and configured is None:
         return f"mode live needs TRADING_PLATFORM_IBKR_ACCOUNT={connected} to be set as a confirmation"
+    if attempt.mode == "live" and attempt.live_confirmation != live_confirmation(connected):
+        return f"mode live needs TRADING_PLATFORM_LIVE_CONFIRMATION to say: {live_confirmation(connected)}"
     return None
+
+
+def live_confirmation(account: str) -> str:
+    """The sentence that a person types, word by word, before the platform trades real money in ``account``."""
+    return f"I trade real money in {account}"
 
 
 GUARDS: tuple[Guard, ...] = (backfill, partition, market_closed, read_only, account, halts, stale_prices)

@@ -13,7 +13,7 @@ Staying in a status is not a transition: the broker repeats itself, and callers 
 
 Late fills. ``cancelled`` and ``expired`` have one way out each: to ``filled`` and to ``partially_filled``
 (and from there on). An exchange can execute an order while its cancel is on the way, and the execution report
-can reach us after the cancellation; FACTS.md also has *phantom cancels*, where the client library marks a
+can reach us after the cancellation; there are also *phantom cancels*: the client library marks a
 live order ``Cancelled`` on an unlisted error code, so that an order believed dead goes on trading. Refusing
 the transition would make the ledger deny a position that exists. The way leads only to the two statuses
 that an execution proves, never back to ``submitted``: being open again is no evidence, an execution is.

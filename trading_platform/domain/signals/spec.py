@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trading_platform.domain.orders.model import TimeInForce
+from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 
 BarSize = Literal["1 min", "5 mins", "15 mins", "1 hour", "1 day"]
 BAR_MINUTES: dict[BarSize, int] = {"1 min": 1, "5 mins": 5, "15 mins": 15, "1 hour": 60, "1 day": 1440}
@@ -36,17 +37,6 @@ class SizingSpec(_Strict):
         return self
 
 
-class LimitsSpec(_Strict):
-    """Risk limits of one strategy. All in USD except where said."""
-
-    max_order_notional_usd: Decimal = Field(default=Decimal(50_000), gt=0)
-    max_position_notional_usd: Decimal = Field(default=Decimal(100_000), gt=0)
-    max_gross_exposure_usd: Decimal = Field(default=Decimal(500_000), gt=0)
-    max_price_age_seconds: int = Field(default=120, gt=0)
-    max_signal_age_seconds: int = Field(default=900, gt=0)
-    is_short_allowed: bool = False
-
-
 class OrderSpec(_Strict):
     """The kind of order a strategy sends. A limit is placed ``limit_offset_bps`` beyond the touch."""
 
@@ -61,7 +51,8 @@ class StrategySpec(_Strict):
 
     ``strategy`` is the module name below ``trading_platform.domain.signals.strategies``.
     ``cadence_minutes`` is how often it decides; with daily bars it decides once per session and the
-    field must be absent.
+    field must be absent. ``limits`` (the strategy's) and ``account_limits`` (everybody's) are not written in a
+    strategy's file: the loader fills them in from ``risk.yaml``.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,19}$")
@@ -76,7 +67,8 @@ class StrategySpec(_Strict):
     )
     parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
     sizing: SizingSpec = SizingSpec()
-    limits: LimitsSpec = LimitsSpec()
+    limits: Limits = Limits()
+    account_limits: AccountLimits = AccountLimits()
     order: OrderSpec = OrderSpec()
     owner: str = "team:trading"
 

@@ -21,6 +21,16 @@ def select_all(connection: sa.Connection, account: str) -> list[Halt]:
     return _halts(connection, halts.c.scope.in_([account, ALL_ACCOUNTS]))
 
 
+def freeze(connection: sa.Connection) -> None:
+    """Let no halt be set between here and the end of the transaction; wait for one that is being set.
+
+    Whoever sets a halt thereby waits for the orders that were let go just before: when its transaction has ended,
+    every order that slipped through is already recorded as ``submitting``, and no other will be. Holds for halts
+    set by hand in SQL too.
+    """
+    connection.execute(sa.text("LOCK TABLE halts IN SHARE MODE"))
+
+
 def insert_halt(connection: sa.Connection, scope: str, *, reason: str, who: str, at: datetime) -> Halt:
     """Set a halt."""
     row = (

@@ -19,6 +19,7 @@ from trading_platform.domain.orders.model import (
     Position,
     RiskDecision,
 )
+from trading_platform.domain.orders.risk.context import EquityMarks, Submission
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.storage.ledger import fills, halts, orders, schema, snapshots, submission
 from trading_platform.storage.ledger.database import Database
@@ -123,6 +124,11 @@ class Ledger:
                 statuses=statuses,
                 client_order_ids=client_order_ids,
             )
+
+    def submissions_since(self, account: str, since: datetime) -> list[Submission]:
+        """Orders handed to the broker at or after ``since``, whatever became of them, oldest first."""
+        with self._database.transaction() as connection:
+            return orders.select_submissions(connection, account, since)
 
     def order_events(self, account: str, client_order_ids: Collection[str] | None = None) -> list[OrderEvent]:
         """The history of the orders, oldest event first."""
@@ -302,6 +308,16 @@ class Ledger:
         """Equity snapshots, oldest first."""
         with self._database.transaction() as connection:
             return snapshots.select_equity(connection, account, since=since)
+
+    def equity_marks(self, account: str, *, session_start: datetime, peak_since: datetime) -> EquityMarks | None:
+        """Equity at the session's start and the highest since ``peak_since``; ``None`` without any reading.
+
+        The start is the last reading up to ``session_start``, or the first one after it.
+        """
+        with self._database.transaction() as connection:
+            return snapshots.select_equity_marks(
+                connection, account, session_start=session_start, peak_since=peak_since
+            )
 
     def active_halts(self, account: str) -> list[Halt]:
         """Halts in force for the account, those for all accounts included, oldest first."""

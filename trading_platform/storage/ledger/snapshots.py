@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from trading_platform.domain.orders.model import AccountSummary, Position
+from trading_platform.domain.orders.risk.context import EquityMarks
 from trading_platform.storage.ledger.model import EquitySnapshot
 from trading_platform.storage.ledger.tables import equity_snapshots, position_snapshots
 
@@ -82,3 +83,25 @@ def select_equity(connection: sa.Connection, account: str, *, since: datetime | 
         )
         for row in connection.execute(query).mappings()
     ]
+
+
+def select_equity_marks(
+    connection: sa.Connection, account: str, *, session_start: datetime, peak_since: datetime
+) -> EquityMarks | None:
+    """Equity at the session's start and the highest since ``peak_since``; ``None`` without any reading.
+
+    The last reading up to ``session_start`` counts, or the first one after it.
+    """
+    columns = equity_snapshots.c
+    of_account = sa.select(columns.net_liquidation).where(columns.account == account)
+    start = connection.scalar(
+        of_account.where(columns.ts_utc <= session_start).order_by(columns.ts_utc.desc()).limit(1)
+    )
+    if start is None:
+        start = connection.scalar(of_account.order_by(columns.ts_utc).limit(1))
+    if start is None:
+        return None
+    peak = connection.scalar(
+        sa.select(sa.func.max(columns.net_liquidation)).where(columns.account == account, columns.ts_utc >= peak_since)
+    )
+    return EquityMarks(start, start if peak is None else max(peak, start))

@@ -12,7 +12,7 @@ from trading_platform.domain.orders.model import BrokerOrder, OrderStatus, RiskD
 from trading_platform.domain.orders.state import is_legal_transition
 from trading_platform.storage.ledger import fills as fill_rows
 from trading_platform.storage.ledger.errors import LedgerRefusedError
-from trading_platform.storage.ledger.halts import select_active
+from trading_platform.storage.ledger.halts import freeze, select_active
 from trading_platform.storage.ledger.model import (
     BrokerOrderEffect,
     BrokerOrderResult,
@@ -65,7 +65,7 @@ def start(
         refusal = SubmissionStart.FENCED
     elif has_newer_tick(connection, account, order.intent.strategy, order.intent.tick_utc):
         refusal = SubmissionStart.SUPERSEDED
-    elif not is_reducing and select_active(connection, account):
+    elif not is_reducing and _is_halted(connection, account):
         refusal = SubmissionStart.HALTED
     if refusal is not None:
         return refusal
@@ -82,6 +82,11 @@ def start(
         submitting_at=at,
     )
     return SubmissionStart.STARTED
+
+
+def _is_halted(connection: sa.Connection, account: str) -> bool:
+    freeze(connection)
+    return bool(select_active(connection, account))
 
 
 def note_unsent(

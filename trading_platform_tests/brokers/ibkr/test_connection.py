@@ -166,9 +166,40 @@ def test_a_configuration_that_contradicts_itself_is_refused_without_a_socket(
         assert gateway.connections == 0
 
 
-def test_a_live_account_is_accepted_when_mode_and_account_say_so(make_broker: BrokerFactory) -> None:
+@pytest.mark.parametrize("said", [None, "", "yes", "I trade real money in U2", "i trade real money in U1"])
+def test_live_without_the_typed_sentence_for_this_account_is_refused_without_a_socket(
+    make_broker: BrokerFactory, said: str | None
+) -> None:
     with ScriptedGateway(accounts="U1") as gateway:
-        broker = make_broker(port=gateway.port, mode="live", account="U1")
+        with pytest.raises(AccountMismatchError, match="to exactly: I trade real money in U1"):
+            make_broker(port=gateway.port, mode="live", account="U1", live_confirmation=said)
+        assert gateway.connections == 0
+
+
+def test_a_confirmed_live_configuration_that_reaches_a_paper_account_stops_after_the_accounts_were_named(
+    make_broker: BrokerFactory,
+) -> None:
+    with ScriptedGateway(accounts="DU1") as gateway:
+        confirmed = {"mode": "live", "account": "U1", "live_confirmation": "I trade real money in U1"}
+        with pytest.raises(AccountMismatchError):
+            make_broker(port=gateway.port, **confirmed).cancel_all_orders()
+        time.sleep(0.1)
+        assert gateway.numbers() == ["71"]
+
+
+def test_a_paper_configuration_that_reaches_a_live_account_cancels_nothing_there(make_broker: BrokerFactory) -> None:
+    with ScriptedGateway(accounts="U1") as gateway:
+        with pytest.raises(AccountMismatchError, match="U1 is a live account"):
+            make_broker(port=gateway.port).cancel_all_orders()
+        time.sleep(0.1)
+        assert gateway.numbers() == ["71"]
+
+
+def test_a_live_account_is_accepted_when_mode_account_and_confirmation_say_so(make_broker: BrokerFactory) -> None:
+    with ScriptedGateway(accounts="U1") as gateway:
+        broker = make_broker(
+            port=gateway.port, mode="live", account="U1", live_confirmation="I trade real money in U1"
+        )
         broker.connect()
         assert not broker.is_paper
 
@@ -188,6 +219,8 @@ def test_a_read_only_connection_sends_no_order_and_no_cancellation(make_broker: 
             broker.place_order(AAPL, OrderRequest("a", "AAPL", "BUY", Decimal(1)))
         with pytest.raises(ReadOnlyError, match="was not cancelled"):
             broker.cancel_order("a")
+        with pytest.raises(ReadOnlyError, match="were not cancelled"):
+            broker.cancel_all_orders()
         assert gateway.connections == 0
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.ids import client_order_id
 from trading_platform.domain.orders.model import AccountSummary, OrderIntent, OrderRequest, Quote, Side
-from trading_platform.domain.orders.risk.context import RiskContext
+from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, SessionHours, Submission
+from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.domain.orders.working import WorkingOrder
+from trading_platform.domain.portfolio.trades import ClosedTrade
 from trading_platform.domain.signals.model import Signal
-from trading_platform.domain.signals.spec import LimitsSpec, StrategySpec
+from trading_platform.domain.signals.spec import StrategySpec
 
 NOW = datetime(2013, 2, 28, 20, 45, 12, tzinfo=timezone.utc)
 TICK = datetime(2013, 2, 28, 20, 45, tzinfo=timezone.utc)
@@ -88,16 +90,30 @@ def working(symbol: str = "TSLA", side: Side = "BUY", quantity: str = "10", stra
     return WorkingOrder(client_order_id(strategy, symbol, TICK, 9), strategy, symbol, side, Decimal(quantity))
 
 
-def summary(available: str | Decimal = "1000000") -> AccountSummary:
-    money = Decimal(1_000_000)
-    return AccountSummary(ACCOUNT, "USD", money, money, Decimal(0), Decimal(available), money * 4, NOW)
+def submission(name: str, *, seconds_ago: float = 10, quantity: str = "10", strategy: str = "tsla") -> Submission:
+    return Submission(name, strategy, "TSLA", "BUY", Decimal(quantity), NOW - timedelta(seconds=seconds_ago))
+
+
+def trades(*pnls: int, minutes_ago: int = 1) -> tuple[ClosedTrade, ...]:
+    """Closed trades, oldest first, a second apart, the last one ``minutes_ago``."""
+    end = NOW - timedelta(minutes=minutes_ago, seconds=len(pnls) - 1)
+    return tuple(
+        ClosedTrade(f"trade {i}", "TSLA", Decimal(pnl), end + timedelta(seconds=i)) for i, pnl in enumerate(pnls)
+    )
+
+
+def summary(
+    available: str | Decimal = "1000000", *, equity: str | Decimal = "1000000", gross: str | Decimal = "0"
+) -> AccountSummary:
+    money = Decimal(equity)
+    return AccountSummary(ACCOUNT, "USD", money, money, Decimal(gross), Decimal(available), money * 4, NOW)
 
 
 def context(**changes: Any) -> RiskContext:
     """A context in which ``intent()`` passes every control."""
     fields: dict[str, Any] = {
         "as_of_utc": NOW,
-        "limits": LimitsSpec(),
+        "limits": Limits(),
         "account": summary(),
         "quotes": {"TSLA": quote()},
         "instruments": {"TSLA": details()},
@@ -108,6 +124,10 @@ def context(**changes: Any) -> RiskContext:
         "halts": (),
         "quarantined": frozenset(),
         "signal_time_utc": NOW - timedelta(seconds=3),
+        "session": SessionHours(NOW - timedelta(hours=6), NOW + timedelta(minutes=15), is_always_open=False),
+        "recent_submissions": (),
+        "equity_marks": EquityMarks(Decimal(1_000_000), Decimal(1_000_000)),
+        "closed_trades": (),
     }
     return RiskContext(**(fields | changes))
 

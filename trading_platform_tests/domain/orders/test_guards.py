@@ -60,6 +60,14 @@ def test_a_run_of_the_current_session_on_paper_may_go_on() -> None:
         ({"mode": "live"}, "is a paper account and the mode is live"),
         ({"mode": "live", "account": "U1"}, "needs TRADING_PLATFORM_IBKR_ACCOUNT=U1"),
         ({"mode": "live", "account": "U1", "configured_account": "U2"}, "names U2"),
+        (
+            {"mode": "live", "account": "U1", "configured_account": "U1"},
+            "TRADING_PLATFORM_LIVE_CONFIRMATION to say: I trade real money in U1",
+        ),
+        (
+            {"mode": "live", "account": "U1", "configured_account": "U1", "live_confirmation": "real money"},
+            "to say: I trade real money in U1",
+        ),
     ],
 )
 def test_each_objection_is_one_sentence_that_names_its_cause(changes: dict[str, Any], says: str) -> None:
@@ -73,8 +81,9 @@ def test_all_objections_are_told_at_once() -> None:
     assert len(reasons) == 3
 
 
-def test_live_trades_with_the_setting_and_the_very_account_it_names() -> None:
-    assert refusals(attempt(mode="live", account="U1", configured_account="U1")) == ()
+def test_live_trades_with_the_setting_the_very_account_it_names_and_the_typed_confirmation() -> None:
+    confirmed = {"configured_account": "U1", "live_confirmation": "I trade real money in U1"}
+    assert refusals(attempt(mode="live", account="U1", **confirmed)) == ()
 
 
 def test_one_fresh_price_of_several_is_enough_since_risk_judges_single_symbols() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from trading_platform.domain.orders.intents import (
     IntentPlan,
-    UnsupportedOrderTypeError,
     build_intents,
     limit_price_at,
 )
@@ -142,8 +142,8 @@ def test_a_limit_order_without_a_touch_is_skipped() -> None:
 
 
 def test_a_stop_order_is_refused_because_no_signal_names_its_price() -> None:
-    with pytest.raises(UnsupportedOrderTypeError, match="use MKT or LMT"):
-        plan([b.signal()], order={"order_type": "STP"})
+    with pytest.raises(ValidationError, match="'MKT' or 'LMT'"):
+        b.spec(order={"order_type": "STP"})
 
 
 @given(

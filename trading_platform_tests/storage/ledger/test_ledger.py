@@ -406,3 +406,40 @@ def test_equity_and_positions_are_kept_as_snapshots(ledger):
     assert ledger.latest_positions(ACCOUNT) == held
     ledger.record_positions(ACCOUNT, held[1:], at=NOW + timedelta(1), run_id=RUN)
     assert ledger.latest_positions(ACCOUNT) == held[1:]
+
+
+def test_submissions_are_listed_from_a_moment_on_whatever_became_of_them(ledger):
+    record(ledger, ("AAPL", "IBM"))
+    assert ledger.submissions_since(ACCOUNT, NOW - timedelta(1)) == []
+    start(ledger, make_intent())
+    ledger.move(
+        ACCOUNT, make_intent().client_order_id, OrderStatus.BROKER_REJECTED, at=NOW, run_id=RUN, message="no"
+    )
+    (sent,) = ledger.submissions_since(ACCOUNT, NOW)
+    assert (sent.client_order_id, sent.strategy, sent.quantity, sent.sent_utc) == (
+        make_intent().client_order_id,
+        "momentum",
+        Decimal(10),
+        NOW,
+    )
+    assert ledger.submissions_since(ACCOUNT, NOW + timedelta(microseconds=1)) == []
+    assert ledger.submissions_since("DU9", NOW) == []
+
+
+def test_equity_marks_are_the_start_of_the_session_and_the_peak_of_the_window(ledger):
+    def marks() -> tuple[Decimal, Decimal] | None:
+        found = ledger.equity_marks(ACCOUNT, session_start=NOW, peak_since=NOW - timedelta(days=30))
+        return None if found is None else (found.session_start_usd, found.peak_usd)
+
+    summary = AccountSummary(ACCOUNT, "USD", Decimal(9), Decimal(0), Decimal(0), Decimal(1), Decimal(1), NOW)
+    assert marks() is None
+    for days, equity, expected in (
+        (2, 7, (7, 7)),  # none before the session: the first one after stands for it
+        (1, 6, (6, 7)),
+        (0, 5, (5, 7)),
+        (-3, 8, (5, 8)),
+        (-40, 9, (5, 8)),
+    ):
+        reading = replace(summary, net_liquidation=Decimal(equity), ts_utc=NOW + timedelta(days))
+        ledger.record_equity(reading, run_id=RUN)
+        assert marks() == expected

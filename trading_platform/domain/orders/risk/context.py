@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_platform.domain.instruments import InstrumentDetails
-from trading_platform.domain.orders.model import AccountSummary, OrderIntent, Quote
+from trading_platform.domain.orders.model import AccountSummary, OrderIntent, Quote, Side
+from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.orders.working import WorkingOrder
-from trading_platform.domain.signals.spec import LimitsSpec
+from trading_platform.domain.portfolio.trades import ClosedTrade
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far the broker's clock may run ahead of ours before a time stamp counts as from the future."""
@@ -38,18 +39,51 @@ class Halt:
 
 
 @dataclass(frozen=True)
+class SessionHours:
+    """Open and close of the session that is running, tz-aware UTC. A market that never closes has neither."""
+
+    open_utc: datetime
+    close_utc: datetime
+    is_always_open: bool
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An order that was handed to the broker at ``sent_utc``, whatever became of it."""
+
+    client_order_id: str
+    strategy: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    sent_utc: datetime
+
+
+@dataclass(frozen=True)
+class EquityMarks:
+    """The account's equity at the session's open, and the highest of the drawdown window, in USD.
+
+    Where no reading is that old, the oldest one there is stands for it, the present one included.
+    """
+
+    session_start_usd: Decimal
+    peak_usd: Decimal
+
+
+@dataclass(frozen=True)
 class RiskContext:
     """The state of the world at one decision. Quantities are signed, money is USD, instants are tz-aware UTC.
 
     ``strategy_positions`` are the deciding strategy's holdings by symbol, ``account_positions`` the whole
     account's. ``working`` holds live, in-flight and unknown orders of the account, all strategies'.
     ``approved`` are the intents this tick has already approved; :func:`~.decision.decide` keeps it up to
-    date. ``None`` in ``is_market_open``, ``halts``, ``quarantined`` or ``signal_time_utc`` means that it
-    could not be found out, and refuses.
+    date. ``limits`` are the deciding strategy's, ``account_limits`` everybody's together. ``recent_submissions``
+    are the account's of the last 24 hours at least, ``closed_trades`` the strategy's, oldest first. ``sectors`` is
+    by symbol; one without is unclassified. ``None`` in any field means that it could not be found out, and refuses.
     """
 
     as_of_utc: datetime
-    limits: LimitsSpec
+    limits: Limits
     account: AccountSummary | None
     quotes: Mapping[str, Quote]
     instruments: Mapping[str, InstrumentDetails]
@@ -61,6 +95,12 @@ class RiskContext:
     quarantined: frozenset[str] | None
     signal_time_utc: datetime | None
     approved: tuple[OrderIntent, ...] = field(default=())
+    account_limits: AccountLimits = field(default_factory=AccountLimits)
+    session: SessionHours | None = None
+    recent_submissions: tuple[Submission, ...] | None = None
+    equity_marks: EquityMarks | None = None
+    closed_trades: tuple[ClosedTrade, ...] | None = None
+    sectors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def max_price_age(self) -> timedelta:
@@ -113,6 +153,22 @@ def quote_prices(quote: Quote) -> list[Decimal]:
     return [
         price for price in (quote.bid, quote.ask, quote.last) if price is not None and price.is_finite() and price > 0
     ]
+
+
+def last_price(symbol: str, context: RiskContext) -> Decimal:
+    """The last trade's price; where the quote has none, the middle of bid and ask, or the one of them there is.
+
+    Raises:
+        UnevaluableError: there is no quote with a price.
+    """
+    quote = context.quotes.get(symbol)
+    prices = quote_prices(quote) if quote is not None else []
+    if quote is None or not prices:
+        msg = f"no quote of {symbol} to compare with"
+        raise UnevaluableError(msg)
+    if quote.last is not None and quote.last in prices:
+        return quote.last
+    return sum(prices, Decimal(0)) / len(prices)
 
 
 def valuation_price(symbol: str, context: RiskContext, orders: Iterable[OrderIntent] = ()) -> Decimal:

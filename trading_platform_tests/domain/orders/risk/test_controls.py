@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,11 +9,10 @@ import pytest
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
 from trading_platform.domain.orders.risk.base import RiskControl, name_of
-from trading_platform.domain.orders.risk.context import Halt
-from trading_platform.domain.orders.risk.controls.price_collar import PriceCollar
+from trading_platform.domain.orders.risk.context import EquityMarks, Halt, SessionHours
 from trading_platform.domain.orders.risk.decision import decide, default_controls
+from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.orders.working import WorkingOrder
-from trading_platform.domain.signals.spec import LimitsSpec
 from trading_platform_tests.domain.orders import builders as b
 
 D = Decimal
@@ -31,21 +31,64 @@ def holding(quantity: str) -> dict[str, Any]:
 
 
 def limits(**changes: Any) -> dict[str, Any]:
-    return {"limits": LimitsSpec.model_validate(changes)}
+    return {"limits": Limits.model_validate(changes)}
+
+
+def of_account(**changes: Any) -> dict[str, Any]:
+    return {"account_limits": AccountLimits.model_validate(changes)}
+
+
+def marks(start: str = "1000000", peak: str = "1000000") -> dict[str, Any]:
+    return {"equity_marks": EquityMarks(D(start), D(peak))}
+
+
+def hours(opened_minutes_ago: int, closes_in_minutes: int) -> dict[str, Any]:
+    opens, closes = b.NOW - timedelta(minutes=opened_minutes_ago), b.NOW + timedelta(minutes=closes_in_minutes)
+    return {"session": SessionHours(opens, closes, is_always_open=False)}
+
+
+BOTH = {"TSLA": b.quote(), "IWM": b.quote("IWM")}
+
+
+def limit_order(price: str, side: Any = "BUY") -> OrderIntent:
+    return b.intent(side=side, order_type="LMT", limit_price=D(price))
+
+
+def working_at(price: str, side: Any = "SELL") -> tuple[WorkingOrder, ...]:
+    return (replace(b.working(side=side, strategy="other"), limit_price=D(price)),)
 
 
 def test_this_issue_s_controls_are_all_asked() -> None:
     assert list(CONTROLS) == [
+        "AllowedList",
         "BuyingPower",
+        "ConsecutiveLosses",
         "DataValid",
+        "DuplicateOrder",
         "FreshPrice",
         "FreshSignal",
+        "LastPriceCollar",
+        "LimitPriceCollar",
         "MarketOpen",
+        "MaxConcentration",
+        "MaxDailyLoss",
+        "MaxDrawdown",
         "MaxGrossExposure",
+        "MaxLeverage",
+        "MaxNetExposure",
+        "MaxOpenOrders",
         "MaxOrderNotional",
+        "MaxOrderQuantity",
+        "MaxOrdersPerDay",
+        "MaxOrdersPerMinute",
         "MaxPositionNotional",
+        "MaxPositionQuantity",
+        "MaxSectorConcentration",
         "NoHalt",
+        "OrderHours",
         "PriceCollar",
+        "RestrictedList",
+        "SelfCross",
         "ShortSaleAllowed",
         "TickAndLot",
     ]
@@ -131,6 +174,138 @@ REFUSED: list[tuple[str, OrderIntent, dict[str, Any], str]] = [
     ("PriceCollar", b.intent(price="NaN"), {}, "decision price is NaN"),
     ("PriceCollar", b.intent(price="0"), {}, "decision price is 0"),
     ("PriceCollar", b.intent(), {"quotes": {"TSLA": b.quote(ask=None, last="120")}}, "price 120 is 20.0 %"),
+    ("LastPriceCollar", b.intent(price="94"), {}, "decision price 94 is 6.0 % away from the last price 100, limit 5.0"),
+    ("LastPriceCollar", b.intent(), {"quotes": {"TSLA": b.quote(last="110")}}, "9.1 % away from the last price 110"),
+    ("LastPriceCollar", b.intent(), {"quotes": {}}, "can't be evaluated: no quote of TSLA"),
+    ("LimitPriceCollar", limit_order("106"), {}, "limit price 106 is 6.0 % away from the last price 100, limit 5.0 %"),
+    ("LimitPriceCollar", b.intent(order_type="STP", stop_price=D(94)), {}, "stop price 94 is 6.0 % away"),
+    ("LimitPriceCollar", limit_order("100"), {"quotes": {}}, "can't be evaluated: no quote of TSLA"),
+    ("MaxOrderQuantity", b.intent(), limits(max_order_quantity=9), "order of 10 units, limit 9"),
+    ("MaxOrderQuantity", SELL, limits(max_order_quantity=9) | holding("10"), "order of 10 units"),
+    ("MaxOrderQuantity", b.intent(quantity="NaN"), {}, "can't be evaluated: quantity is NaN"),
+    ("MaxPositionQuantity", b.intent(), limits(max_position_quantity=19) | holding("10"), "strategy's holding in TSLA"),
+    ("MaxPositionQuantity", b.intent(), of_account(max_position_quantity=19) | holding("10"), "20 units, limit 19"),
+    ("MaxPositionQuantity", b.intent(), {"account_positions": {"TSLA": D("NaN")}}, "can't be evaluated"),
+    (
+        "MaxPositionNotional",
+        b.intent(),
+        of_account(max_position_notional_usd=2000) | {"account_positions": {"TSLA": D(10)}},
+        "the account's holding in TSLA could reach 2000.20 USD, limit 2000 USD",
+    ),
+    (
+        "MaxGrossExposure",
+        b.intent(),
+        of_account(max_gross_exposure_usd=2000) | {"account": b.summary(gross="1000")},
+        "gross exposure of the account could reach 2000.10 USD, limit 2000 USD",
+    ),
+    ("MaxGrossExposure", b.intent(), {"account": None}, "can't be evaluated: no account summary"),
+    ("MaxNetExposure", b.intent(), limits(max_net_exposure_usd=1000), "of the strategy could reach 1000.10 USD"),
+    (
+        "MaxNetExposure",
+        b.intent(),
+        of_account(max_net_exposure_usd=1000) | {"account_positions": {"IWM": D(10)}, "quotes": BOTH},
+        "net exposure of the account could reach 2000.20 USD, limit 1000 USD",
+    ),
+    (
+        "MaxNetExposure",
+        SELL,
+        limits(max_net_exposure_usd=1000)
+        | {"strategy_positions": {"TSLA": D(10), "IWM": D(-20)}, "account_positions": {"TSLA": D(10)}, "quotes": BOTH},
+        "could reach 2000.20 USD, limit 1000 USD",
+    ),
+    ("MaxNetExposure", b.intent(), {"strategy_positions": {"IWM": D(1)}}, "can't be evaluated: no quote of IWM"),
+    ("MaxLeverage", b.intent(), {"account": b.summary(equity="1000")}, "leverage could reach 1.00 (gross 1000.10 USD)"),
+    ("MaxLeverage", b.intent(), {"account": b.summary(gross="999000")}, "leverage could reach 1.00 (gross 1000000.10"),
+    ("MaxLeverage", b.intent(), {"account": None}, "can't be evaluated: no account summary"),
+    ("MaxLeverage", b.intent(), {"account": b.summary(equity="0")}, "can't be evaluated: equity of the account is 0"),
+    ("MaxLeverage", b.intent(), {"account": b.summary(gross="NaN")}, "can't be evaluated: gross position value"),
+    ("MaxConcentration", b.intent(), limits(max_concentration_pct="0.1"), "could reach 0.10 % of equity, limit 0.1 %"),
+    (
+        "MaxConcentration",
+        b.intent(),
+        of_account(max_concentration_pct="0.15") | {"account_positions": {"TSLA": D(10)}},
+        "the account's holding in TSLA could reach 0.20 % of equity, limit 0.15 %",
+    ),
+    ("MaxConcentration", b.intent(), {"account": None}, "can't be evaluated: no account summary"),
+    (
+        "MaxSectorConcentration",
+        b.intent(),
+        of_account(max_sector_pct="0.15")
+        | {"account_positions": {"IWM": D(10)}, "sectors": {"TSLA": "consumer", "IWM": "consumer"}, "quotes": BOTH},
+        "consumer holdings could reach 0.20 % of equity, limit 0.15 %",
+    ),
+    ("MaxSectorConcentration", b.intent(), of_account(max_sector_pct="0.1"), "unclassified holdings could reach"),
+    ("MaxSectorConcentration", b.intent(), {"account_positions": {"IWM": D(1)}}, "can't be evaluated: no quote of IWM"),
+    ("RestrictedList", b.intent(), limits(restricted_symbols=["TSLA"]), "TSLA is on the restricted list"),
+    ("RestrictedList", SELL, of_account(restricted_symbols=["TSLA"]) | holding("10"), "TSLA is on the restricted list"),
+    ("AllowedList", b.intent(), limits(allowed_symbols=["IWM"]), "not on the strategy's list of allowed symbols"),
+    ("AllowedList", b.intent(), of_account(allowed_symbols=[]), "not on the account's list of allowed symbols"),
+    ("AllowedList", SELL, limits(allowed_symbols=[]) | holding("NaN"), "can't be evaluated: position in TSLA is NaN"),
+    (
+        "MaxOpenOrders",
+        b.intent(),
+        limits(max_open_orders=1) | {"working": (b.working("IWM"),)},
+        "open orders of the strategy would be 2, limit 1",
+    ),
+    (
+        "MaxOpenOrders",
+        b.intent(),
+        of_account(max_open_orders=2) | {"working": (replace(b.working("IWM"), client_order_id="", strategy=""),) * 2},
+        "open orders of the account would be 3, limit 2",
+    ),
+    (
+        "MaxOrdersPerMinute",
+        b.intent(),
+        limits(max_orders_per_minute=1) | {"recent_submissions": (b.submission("a", seconds_ago=59),)},
+        "orders of the strategy per minute would be 2, limit 1",
+    ),
+    (
+        "MaxOrdersPerMinute",
+        b.intent(),
+        of_account(max_orders_per_minute=1) | {"recent_submissions": (b.submission("a", strategy="other"),)},
+        "orders of the account per minute would be 2, limit 1",
+    ),
+    ("MaxOrdersPerMinute", b.intent(), {"recent_submissions": None}, "can't be evaluated: what was sent recently"),
+    (
+        "MaxOrdersPerDay",
+        b.intent(),
+        limits(max_orders_per_day=1) | {"recent_submissions": (b.submission("a", seconds_ago=80_000),)},
+        "orders of the strategy per day would be 2, limit 1",
+    ),
+    (
+        "MaxOrdersPerDay",
+        b.intent(),
+        of_account(max_orders_per_day=1) | {"recent_submissions": (b.submission("a", strategy="other"),)},
+        "orders of the account per day would be 2, limit 1",
+    ),
+    ("MaxOrdersPerDay", b.intent(), {"recent_submissions": None}, "can't be evaluated: what was sent recently"),
+    ("DuplicateOrder", b.intent(), {"working": (b.working(),)}, "r9 is working still"),
+    ("DuplicateOrder", b.intent(), {"recent_submissions": (b.submission("a", seconds_ago=59),)}, "a was sent at 20:44"),
+    ("DuplicateOrder", b.intent(), {"approved": (b.intent(revision=1),)}, "r1 was approved in the same tick"),
+    ("DuplicateOrder", b.intent(), {"recent_submissions": None}, "can't be evaluated: what was sent recently"),
+    ("SelfCross", b.intent(), {"working": working_at("150")}, "could trade with our own SELL of 10 (other.TSLA"),
+    ("SelfCross", limit_order("101"), {"working": working_at("101")}, "could trade with our own SELL"),
+    ("SelfCross", limit_order("99", "SELL"), {"working": working_at("99", "BUY")}, "could trade with our own BUY"),
+    ("SelfCross", SELL, {"approved": (b.intent(strategy="two"),)}, "could trade with our own BUY"),
+    ("SelfCross", limit_order("101"), {"working": working_at("NaN")}, "can't be evaluated: limit price of other"),
+    ("OrderHours", b.intent(), limits(no_orders_after_open_minutes=6) | hours(5, 60), "is outside the hours"),
+    ("OrderHours", b.intent(), limits(no_orders_before_close_minutes=6) | hours(60, 5), "20:45:12 UTC is outside"),
+    ("OrderHours", b.intent(), {"session": None}, "can't be evaluated: the hours of the session are not known"),
+    ("MaxDailyLoss", b.intent(), marks(start="1100000"), "lost 9.09 % since the session's open (1100000.00 USD)"),
+    ("MaxDailyLoss", b.intent(), of_account(max_daily_loss_pct=9) | marks(start="1100000"), "limit 9 %"),
+    ("MaxDailyLoss", b.intent(), {"equity_marks": None}, "can't be evaluated: the equity at the session's open"),
+    ("MaxDailyLoss", b.intent(), marks(start="0"), "can't be evaluated: equity at the session's open is 0"),
+    ("MaxDailyLoss", b.intent(), {"account": None}, "can't be evaluated: no account summary"),
+    ("MaxDrawdown", b.intent(), marks(peak="1200000"), "16.67 % below its peak of 1200000.00 USD, limit 15 %"),
+    ("MaxDrawdown", b.intent(), {"equity_marks": None}, "can't be evaluated: the account's highest equity"),
+    ("ConsecutiveLosses", b.intent(), {"closed_trades": b.trades(1, -1, -1, -1, -1, -1)}, "5 losing trades in a row"),
+    (
+        "ConsecutiveLosses",
+        b.intent(),
+        limits(max_consecutive_losses=2) | {"closed_trades": b.trades(-1, -1, minutes_ago=59)},
+        "paused until 2013-02-28 20:46 UTC",
+    ),
+    ("ConsecutiveLosses", b.intent(), {"closed_trades": None}, "can't be evaluated: the closed trades of tsla"),
 ]
 
 
@@ -163,6 +338,56 @@ def test_every_control_has_a_violation_in_the_table_above() -> None:
         ("ShortSaleAllowed", SELL, limits(is_short_allowed=True)),
         ("ShortSaleAllowed", b.intent(), holding("-20")),
         ("PriceCollar", b.intent(price="95.3"), {}),
+        ("LastPriceCollar", b.intent(price="95"), {}),
+        ("LimitPriceCollar", limit_order("105"), {}),
+        ("LimitPriceCollar", b.intent(), {"quotes": {}}),
+        ("MaxOrderQuantity", b.intent(), limits(max_order_quantity=10)),
+        ("MaxPositionQuantity", SELL, limits(max_position_quantity=5) | holding("20")),
+        ("MaxPositionQuantity", b.intent(), limits(max_position_quantity=20) | holding("10")),
+        ("MaxNetExposure", SELL, limits(max_net_exposure_usd=500) | holding("20")),
+        (
+            "MaxNetExposure",
+            b.intent(),
+            limits(max_net_exposure_usd=500) | holding("-5"),
+        ),
+        ("MaxNetExposure", b.intent(), {"account_positions": {"XYZ": D(10)}}),
+        ("MaxLeverage", SELL, {"account": b.summary(equity="1", gross="2000")} | holding("20")),
+        ("MaxConcentration", SELL, limits(max_concentration_pct="0.01") | holding("20")),
+        ("MaxSectorConcentration", SELL, of_account(max_sector_pct="0.01") | holding("20")),
+        (
+            "MaxSectorConcentration",
+            b.intent(),
+            of_account(max_sector_pct="0.15") | {"account_positions": {"IWM": D(10)}, "sectors": {"TSLA": "consumer"}},
+        ),
+        ("AllowedList", b.intent(), limits(allowed_symbols=["TSLA"])),
+        ("AllowedList", SELL, of_account(allowed_symbols=["IWM"]) | holding("10")),
+        ("RestrictedList", b.intent(), limits(restricted_symbols=["IWM"])),
+        ("MaxOpenOrders", b.intent(), limits(max_open_orders=1) | {"working": (b.working(strategy="other"),)}),
+        (
+            "MaxOrdersPerMinute",
+            b.intent(),
+            limits(max_orders_per_minute=1) | {"recent_submissions": (b.submission("a", seconds_ago=60),)},
+        ),
+        (
+            "MaxOrdersPerDay",
+            b.intent(),
+            limits(max_orders_per_day=1) | {"recent_submissions": (b.submission(b.intent().client_order_id),)},
+        ),
+        ("DuplicateOrder", b.intent(), {"recent_submissions": (b.submission("a", seconds_ago=60),)}),
+        ("DuplicateOrder", b.intent(), {"recent_submissions": (b.submission("a", quantity="11"),)}),
+        ("DuplicateOrder", b.intent(), {"recent_submissions": (b.submission("a", strategy="other"),)}),
+        ("DuplicateOrder", b.intent(), {"recent_submissions": (b.submission(b.intent().client_order_id),)}),
+        ("SelfCross", limit_order("100.99"), {"working": working_at("101")}),
+        ("SelfCross", b.intent(), {"working": (b.working(strategy="other"), b.working("IWM", "SELL"))}),
+        ("OrderHours", SELL, limits(no_orders_before_close_minutes=6) | hours(60, 5) | holding("10")),
+        ("OrderHours", b.intent(), {"session": SessionHours(b.NOW, b.NOW, is_always_open=True)}),
+        ("MaxDailyLoss", SELL, marks(start="2000000") | holding("10")),
+        ("MaxDailyLoss", b.intent(), marks(start="1030000")),
+        ("MaxDrawdown", SELL, marks(peak="2000000") | holding("10")),
+        ("MaxDrawdown", b.intent(), marks(peak="900000")),
+        ("ConsecutiveLosses", SELL, {"closed_trades": b.trades(-1, -1, -1, -1, -1)} | holding("10")),
+        ("ConsecutiveLosses", b.intent(), {"closed_trades": b.trades(-1, -1, -1, -1, -1, minutes_ago=60)}),
+        ("ConsecutiveLosses", b.intent(), {"closed_trades": b.trades(-1, -1, -1, -1, 0)}),
     ],
 )
 def test_what_is_within_the_limit_or_only_reduces_passes(
@@ -202,4 +427,4 @@ def test_an_intent_judged_again_at_submission_does_not_count_twice() -> None:
 
 
 def test_the_collar_s_width_can_be_chosen() -> None:
-    assert not ask(PriceCollar(D("0.001")), b.intent(price="99")).is_passed
+    assert not ask("PriceCollar", b.intent(price="99"), **limits(max_price_deviation_pct="0.1")).is_passed

@@ -14,8 +14,8 @@ from trading_platform.domain.orders.risk import decision as module
 from trading_platform.domain.orders.risk.base import verdict
 from trading_platform.domain.orders.risk.context import RiskContext, UnevaluableError
 from trading_platform.domain.orders.risk.decision import NoControlError, decide, default_controls
+from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.domain.orders.working import WorkingOrder
-from trading_platform.domain.signals.spec import LimitsSpec
 from trading_platform_tests.domain.orders import builders as b
 
 D = Decimal
@@ -69,8 +69,8 @@ def test_a_control_that_breaks_rejects(control: Any, says: str) -> None:
 
 
 def test_only_approved_intents_count_for_those_after_them() -> None:
-    intents = [b.intent(), b.intent(quantity="0.5", revision=1), b.intent(revision=2), b.intent(revision=3)]
-    decisions = decide(intents, b.context(limits=LimitsSpec(max_position_notional_usd=D(2100))))
+    intents = [b.intent(quantity=quantity, revision=i) for i, quantity in enumerate(["10", "0.5", "9", "11"])]
+    decisions = decide(intents, b.context(limits=Limits(max_position_notional_usd=D(2100))))
     assert [decision.is_approved for decision in decisions] == [True, False, True, False]
     assert any("TickAndLot" in reason for reason in decisions[1].reasons)
     assert any("MaxPositionNotional" in reason for reason in decisions[3].reasons)
@@ -121,7 +121,7 @@ def grew(before: dict[str, Decimal], after: dict[str, Decimal], symbol: str) -> 
     elsewhere=st.tuples(quantities, quantities, quantities),
     prices=st.tuples(*[st.decimals("1", "500", places=2)] * 3),
     limits=st.builds(
-        LimitsSpec,
+        Limits,
         max_order_notional_usd=st.integers(100, 20_000).map(Decimal),
         max_position_notional_usd=st.integers(100, 30_000).map(Decimal),
         max_gross_exposure_usd=st.integers(100, 60_000).map(Decimal),
@@ -137,7 +137,7 @@ def test_no_subset_of_what_one_tick_approves_and_what_is_pending_breaks_a_limit_
     held: tuple[Decimal, ...],
     elsewhere: tuple[Decimal, ...],
     prices: tuple[Decimal, ...],
-    limits: LimitsSpec,
+    limits: Limits,
     available: Decimal,
     fills: list[bool],
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
@@ -10,14 +9,11 @@ from trading_platform.domain.orders.risk.base import verdict
 from trading_platform.domain.orders.risk.context import RiskContext, UnevaluableError, finite, quote_prices
 
 
-@dataclass(frozen=True)
 class PriceCollar:
-    """Refuses when limit, stop or (for market orders) touch is more than ``max_deviation`` from the decision.
+    """Refuses when limit, stop or (for market orders) touch is too far from the price of the decision.
 
-    ``max_deviation`` is a fraction: 0.05 is 5 %.
+    Too far is more than ``max_price_deviation_pct`` of the decision price.
     """
-
-    max_deviation: Decimal = Decimal("0.05")
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         decision = finite(intent.decision_price, "decision price")
@@ -25,15 +21,15 @@ class PriceCollar:
             msg = f"decision price is {decision:f}"
             raise UnevaluableError(msg)
         what, price = self._price(intent, context)
-        deviation = abs(price / decision - 1)
+        deviation = abs(price / decision - 1) * 100
+        limit = context.limits.max_price_deviation_pct
         reason = None
-        if deviation > self.max_deviation:
+        if deviation > limit:
             reason = (
-                f"{what} {price:f} is {deviation * 100:.1f} % away from the decision price {decision:f}, "
-                f"limit {self.max_deviation * 100:.1f} %"
+                f"{what} {price:f} is {deviation:.1f} % away from the decision price {decision:f}, limit {limit:.1f} %"
             )
         return verdict(
-            self, reason, price=price, decision_price=decision, deviation=round(deviation, 6), limit=self.max_deviation
+            self, reason, price=price, decision_price=decision, deviation_pct=round(deviation, 4), limit_pct=limit
         )
 
     @staticmethod

@@ -1,0 +1,48 @@
+"""The account may not trade with itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from trading_platform.domain.orders.model import ControlResult, OrderIntent
+from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.context import RiskContext, finite
+from trading_platform.domain.orders.working import WorkingOrder
+
+
+class SelfCross:
+    """Refuses an order that could trade with an opposite one of the account, whichever strategy's.
+
+    Two limits that do not meet can't; an order without a limit meets everything. Reducing orders are refused too:
+    a wash trade is one whatever its purpose. The opposite order must end first.
+    """
+
+    def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
+        request = intent.request
+        others = (*context.working, *(WorkingOrder.from_intent(order) for order in context.approved))
+        opposite = [
+            order
+            for order in others
+            if order.symbol == request.symbol
+            and order.side != request.side
+            and order.remaining_quantity
+            and order.client_order_id != intent.client_order_id
+        ]
+        crossing = [order for order in opposite if _could_meet(request.side == "BUY", request.limit_price, order)]
+        reason = None
+        if crossing:
+            first = crossing[0]
+            name = first.client_order_id or "an order placed by hand"
+            reason = f"could trade with our own {first.side} of {first.remaining_quantity:f} ({name})"
+        return verdict(self, reason, opposite_orders=len(opposite), crossing_orders=len(crossing))
+
+
+def _could_meet(is_buy: bool, limit: Decimal | None, other: WorkingOrder) -> bool:
+    if limit is None or other.limit_price is None:
+        return True
+    ours = finite(limit, "limit price")
+    theirs = finite(other.limit_price, f"limit price of {other.client_order_id}")
+    return ours >= theirs if is_buy else ours <= theirs
+
+
+CONTROL = SelfCross()

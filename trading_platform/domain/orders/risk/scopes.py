@@ -1,0 +1,133 @@
+"""The two wholes that limits are held against: one strategy and the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from trading_platform.domain.orders.model import OrderIntent
+from trading_platform.domain.orders.risk.context import (
+    Reach,
+    RiskContext,
+    UnevaluableError,
+    account_reach,
+    finite,
+    quote_prices,
+    strategy_reach,
+    valuation_price,
+)
+from trading_platform.domain.orders.risk.limits import Limits
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One whole with its limits. ``strategy`` is ``None`` for the account."""
+
+    name: str
+    limits: Limits
+    strategy: str | None
+
+    def reach(self, symbol: str, intent: OrderIntent | None, context: RiskContext) -> Reach:
+        """How far the whole's holding in ``symbol`` can get."""
+        if self.strategy is None:
+            return account_reach(symbol, intent, context)
+        return strategy_reach(symbol, intent, self.strategy, context)
+
+    def symbols(self, intent: OrderIntent, context: RiskContext) -> list[str]:
+        """What the whole holds or may come to hold, by name."""
+        positions = context.account_positions if self.strategy is None else context.strategy_positions
+        found = {symbol for symbol, quantity in positions.items() if quantity}
+        found |= {order.symbol for order in context.working if self.strategy in (None, order.strategy)}
+        found |= {order.request.symbol for order in context.approved if self.strategy in (None, order.strategy)}
+        return sorted(found | {intent.request.symbol})
+
+
+def scopes(intent: OrderIntent, context: RiskContext) -> tuple[Scope, Scope]:
+    """The intent's strategy and the account."""
+    return (
+        Scope("strategy", context.limits, intent.strategy),
+        Scope("account", context.account_limits, None),
+    )
+
+
+def equity_usd(context: RiskContext) -> Decimal:
+    """The account's net liquidation value.
+
+    Raises:
+        UnevaluableError: it is unknown or not positive.
+    """
+    if context.account is None:
+        msg = "no account summary"
+        raise UnevaluableError(msg)
+    equity = finite(context.account.net_liquidation, "equity of the account")
+    if equity <= 0:
+        msg = f"equity of the account is {equity:f}"
+        raise UnevaluableError(msg)
+    return equity
+
+
+def account_gross_usd(intent: OrderIntent, context: RiskContext) -> Decimal:
+    """The gross exposure the account can reach.
+
+    What is held counts with the broker's figure or with our own sum, whichever is larger: the broker's lags fills,
+    ours lacks holdings without a quote.
+
+    Raises:
+        UnevaluableError: the account is unknown, or what is pending has no price.
+    """
+    if context.account is None:
+        msg = "no account summary"
+        raise UnevaluableError(msg)
+    orders = (*context.approved, intent)
+    held = added = Decimal(0)
+    for symbol in Scope("account", context.account_limits, None).symbols(intent, context):
+        reach = account_reach(symbol, intent, context)
+        quote = context.quotes.get(symbol)
+        if reach.added or (quote is not None and quote_prices(quote)):
+            price = valuation_price(symbol, context, orders)
+            held += abs(reach.position) * price
+            added += reach.added * price
+    return max(held, finite(context.account.gross_position_value, "gross position value of the account")) + added
+
+
+def count_orders(intent: OrderIntent, context: RiskContext, window: timedelta, strategy: str | None) -> int:
+    """Orders sent within ``window`` before the decision or about to be, this one included; each name once.
+
+    Raises:
+        UnevaluableError: what was sent is not known.
+    """
+    if context.recent_submissions is None:
+        msg = "what was sent recently could not be read from the ledger"
+        raise UnevaluableError(msg)
+    since = context.as_of_utc - window
+    names = {
+        sent.client_order_id
+        for sent in context.recent_submissions
+        if sent.sent_utc > since and strategy in (None, sent.strategy)
+    }
+    names |= {order.client_order_id for order in context.approved if strategy in (None, order.strategy)}
+    return len(names | {intent.client_order_id})
+
+
+def first_breach(
+    intent: OrderIntent,
+    context: RiskContext,
+    limit_of: Callable[[Limits], Decimal | int],
+    value_of: Callable[[Scope], Decimal | int],
+    sentence: Callable[[Scope, Decimal | int, Decimal | int], str],
+) -> tuple[str | None, dict[str, object]]:
+    """Hold both scopes' values against their limits.
+
+    Returns:
+        The sentence of the first scope that is above its limit, if any, and all numbers by name.
+    """
+    reason: str | None = None
+    numbers: dict[str, object] = {}
+    for scope in scopes(intent, context):
+        value, limit = value_of(scope), limit_of(scope.limits)
+        numbers |= {f"{scope.name}_value": value, f"{scope.name}_limit": limit}
+        if reason is None and value > limit:
+            reason = sentence(scope, value, limit)
+    return reason, numbers

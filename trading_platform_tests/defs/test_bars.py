@@ -1,0 +1,234 @@
+"""Bars under Dagster: what is wrong is set aside with its reason, shown, and never traded on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from trading_platform_tests.defs.conftest import MakeWorld
+from trading_platform_tests.world import SESSION, World, checks_of, failure_of, metadata_of
+
+RAW = ("market_data", "daily_raw_bars")
+VALID = ("market_data", "daily_validated_bars")
+BAD = ("market_data", "daily_quarantined_bars")
+FEATURES = ("features", "daily_features")
+SIGNALS = ("signals", "momentum_signals")
+INTENTS = ("orders", "momentum_order_intents")
+ORDERS = ("orders", "momentum_orders")
+SPEC = """
+name: momentum
+strategy: cross_sectional_momentum
+description: Holds the strongest.
+universe: [AAPL, IBM, NOPE]
+bar_size: 1 day
+history_sessions: 21
+parameters: {lookback: 2, skip: 0, top_n: 1}
+"""
+UNIVERSE = """
+instruments: {AAPL: {}, IBM: {}, NOPE: {}}
+ingest: [AAPL]
+"""
+
+
+@pytest.fixture
+def with_raw_bars(own_world: MakeWorld) -> World:
+    """A world whose session has raw bars and nothing else."""
+    world = own_world()
+    assert world.run("daily_bars", assets=[RAW]).success
+    return world
+
+
+def spoil(world: World, **changes: Any) -> None:
+    """Add a copy of IBM's raw bar of the session with these values."""
+    raw = world.table(*RAW)
+    bad = raw[raw["symbol"] == changes.get("symbol", "IBM")].assign(**changes)
+    world.lake.write_sessions(RAW, pd.concat([raw, bad], ignore_index=True), [SESSION])
+
+
+def test_a_bad_row_is_set_aside_with_its_reason_counted_and_shown(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, high=1.0)
+    result = world.run("daily_bars", assets=[VALID, BAD])
+    assert result.success
+    (row,) = world.table(*BAD).to_dict("records")
+    assert (row["symbol"], row["reason"], row["high"]) == ("IBM", "high_below_low", 1.0)
+    assert len(world.table(*VALID)) == 5
+    shown = metadata_of(result, *BAD)
+    assert shown["rows"] == 1
+    assert shown["reasons"].records[0].data == {"reason": "high_below_low", "rows": 1}
+    assert shown["bars"].records[0].data["symbol"] == "IBM"
+    assert metadata_of(result, *VALID)["quarantined"] == 1
+    warned = checks_of(result, *VALID)["nothing_quarantined"]
+    assert (warned.passed, warned.severity.value) == (False, "WARN")
+    assert warned.metadata["rows"].records[0].data["reason"] == "high_below_low"
+    assert checks_of(result, *VALID)["contract"].passed
+    assert checks_of(result, *BAD)["contract"].passed
+
+
+def test_sessions_whose_raw_bars_were_never_fetched_are_green_but_warned_of(with_raw_bars: World) -> None:
+    result = with_raw_bars.run("daily_bars", sessions=("2012-01-03", "2012-01-05"), assets=[VALID])
+    assert result.success, failure_of(result)
+    warned = checks_of(result, *VALID)["raw_bars_fetched"]
+    assert (warned.passed, warned.severity.value) == (False, "WARN")
+    assert warned.metadata["missing_sessions"].value == 3
+    assert (warned.metadata["first"].value, warned.metadata["last"].value) == ("2012-01-03", "2012-01-05")
+
+
+def test_no_row_is_lost_whichever_assets_are_selected(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, volume=-1.0)
+    world.run("daily_bars", assets=[VALID])
+    assert list(world.table(*BAD)["reason"]) == ["negative_volume"]
+    assert len(world.table(*VALID)) + len(world.table(*BAD)) == len(world.table(*RAW))
+
+
+def test_the_quarantine_is_empty_again_once_the_bars_are_clean(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, close=-1.0)
+    world.run("daily_bars", assets=[VALID, BAD])
+    assert len(world.table(*BAD)) == 1
+    result = world.run("daily_bars", assets=[RAW, VALID, BAD])
+    assert world.table(*BAD).empty
+    assert metadata_of(result, *BAD)["rows"] == 0
+    assert checks_of(result, *VALID)["nothing_quarantined"].passed
+
+
+def test_a_range_counts_each_sessions_rows_and_keeps_its_quarantine_apart(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, high=1.0)
+    result = world.run("daily_bars", sessions=("2013-02-26", SESSION), assets=[VALID, BAD])
+    assert result.success, failure_of(result)
+    rows = {
+        event.partition: event.step_materialization_data.materialization.metadata["rows"].value
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key.path[1] == BAD[1]
+    }
+    assert rows == {"2013-02-26": 0, "2013-02-27": 0, SESSION: 1}
+
+
+def test_a_symbol_with_quarantined_bars_gets_no_order_and_the_others_do(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    chain = [VALID, BAD, FEATURES, SIGNALS, INTENTS, ORDERS]
+    result = world.run("momentum_agent", assets=chain)
+    assert result.success, failure_of(result)
+    intents = world.table(*INTENTS).set_index("symbol")
+    assert intents["is_approved"].to_dict() == {"FB": True, "GOOG": False}
+    assert "bars of GOOG are quarantined" in intents.loc["GOOG", "reasons"]
+    assert metadata_of(result, *ORDERS)["new_orders"] == 1
+
+
+def test_a_repeated_row_convicts_nobody(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    spoil(world, symbol="GOOG")
+    result = world.run("momentum_agent", assets=[VALID, BAD, FEATURES, SIGNALS, INTENTS, ORDERS])
+    assert list(world.table(*BAD)["reason"]) == ["exact_duplicate"]
+    assert metadata_of(result, *ORDERS)["new_orders"] == 2
+
+
+def test_bars_quarantined_between_decision_and_order_stop_it(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    world.run("momentum_agent", assets=[VALID, BAD, FEATURES, SIGNALS, INTENTS])
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    world.run("daily_bars", assets=[VALID, BAD])
+    sent = world.run("momentum_agent", assets=[ORDERS])
+    assert metadata_of(sent, *ORDERS)["new_orders"] == 1
+    assert "bars of GOOG are quarantined" in metadata_of(sent, *ORDERS)["outcome"]
+
+
+def test_raw_bars_that_are_no_table_stop_the_chain_with_the_rows_shown(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    raw = world.table(*RAW)
+    broken = raw.assign(close=[-5.0, *raw["close"][1:]], low=[-6.0, *raw["low"][1:]])
+    world.lake.write_sessions(VALID, broken, [SESSION])
+    result = world.run("momentum_agent", assets=[FEATURES, SIGNALS, INTENTS, ORDERS])
+    assert not result.success
+    red = checks_of(result, *FEATURES)["contract"]
+    assert (red.passed, red.severity.value, red.blocking) == (False, "ERROR", True)
+    assert red.metadata["failures"].value == 1
+    (row,) = red.metadata["failing_rows"].records
+    assert row.data["column"] == "close"
+    assert row.data["value"] == "-5.0"
+    assert row.data["row"].startswith("AAPL 2013-02-28")
+    assert "Features: 1 value(s) break the contract" in failure_of(result)
+    assert SESSION not in world.lake.stored_sessions(FEATURES)
+    materialized = {event.asset_key.path[1] for event in result.all_events if event.is_step_materialization}
+    assert materialized == set()
+    assert world.orders_at_broker() == 0
+
+
+def test_a_frame_that_kept_its_contract_before_is_not_overwritten_by_one_that_does_not(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    world.run("daily_bars", assets=[VALID, FEATURES])
+    before = world.table(*FEATURES)
+    world.lake.write_sessions(VALID, world.table(*VALID).assign(close=-5.0), [SESSION])
+    assert not world.run("daily_bars", assets=[FEATURES]).success
+    pd.testing.assert_frame_equal(world.table(*FEATURES), before)
+
+
+class TestABadSymbol:
+    """One that the broker does not know."""
+
+    @pytest.fixture
+    def world(self, own_world: MakeWorld, tmp_path: Path) -> World:
+        specs = tmp_path / "specs"
+        specs.mkdir()
+        (specs / "momentum.yaml").write_text(SPEC)
+        (specs / "universe.yaml").write_text(UNIVERSE)
+        return own_world(strategies=specs)
+
+    def test_it_costs_the_others_nothing(self, world: World) -> None:
+        world.fetch_history("daily")
+        result = world.run("momentum_agent")
+        assert result.success, failure_of(result)
+        assert set(world.table(*RAW)["symbol"]) == {"AAPL", "IBM"}
+        warned = checks_of(result, *RAW)["every_symbol_answered"]
+        assert (warned.passed, warned.severity.value) == (False, "WARN")
+        assert warned.metadata["failures"].records[0].data["symbol"] == "NOPE"
+        assert metadata_of(result, *ORDERS)["new_orders"] == 1
+
+    def test_it_is_named_among_the_instruments(self, world: World) -> None:
+        result = world.run("instruments", None)
+        assert result.success, failure_of(result)
+        assert set(world.lake.read_table(("market_data", "instruments"))["symbol"]) == {"AAPL", "IBM"}
+        warned = checks_of(result, "market_data", "instruments")["every_symbol_known"]
+        assert (warned.passed, warned.severity.value) == (False, "WARN")
+        assert warned.metadata["unknown"].records[0].data["symbol"] == "NOPE"
+        assert metadata_of(result, "market_data", "instruments")["data_origins"].records
+
+
+def test_the_instruments_table_says_where_prices_come_from(own_world: MakeWorld) -> None:
+    world = own_world()
+    result = world.run("instruments", None)
+    table = world.lake.read_table(("market_data", "instruments")).set_index("symbol")
+    assert table.loc["IBM", "data_origin"].startswith("real daily bars")
+    assert "synthetic" in table.loc["TSLA", "data_origin"]
+    assert table.loc["BTC", "calendar"] == "24/7"
+    assert len(metadata_of(result, "market_data", "instruments")["data_origins"].records) >= 2
+
+
+def test_a_broker_that_answers_nothing_fails_the_run_and_keeps_what_is_stored(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    before = world.table(*RAW)
+    world.gateway.stop_in_thread()
+    result = world.run("daily_bars", assets=[RAW])
+    assert not result.success
+    assert "127.0.0.1" in failure_of(result)
+    pd.testing.assert_frame_equal(world.table(*RAW), before)
+
+
+def test_an_intraday_feed_collects_what_has_come_since(own_world: MakeWorld) -> None:
+    world = own_world()
+    key = ("market_data", "tsla_raw_bars")
+    world.run("tsla_bars")
+    first = world.table(*key)
+    world.clock.advance(timedelta(minutes=5))
+    world.run("tsla_bars")
+    second = world.table(*key)
+    assert len(second) == len(first) + 1
+    assert set(first["ts_utc"]) <= set(second["ts_utc"])
+    assert not second.duplicated(["symbol", "ts_utc"]).any()
