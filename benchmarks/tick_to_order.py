@@ -43,6 +43,8 @@ def environment(work: Path) -> tuple[dict[str, str], timedelta]:
     specs = work / "strategies"
     specs.mkdir()
     (specs / "tsla.yaml").write_text(SPEC)
+    # it trades noise every minute: a pause after losses would only make the measurement longer
+    (specs / "risk.yaml").write_text("account: {max_consecutive_losses: 1000000}\n")
     settings = {
         "HOME": str(work / "home"),
         "STRATEGIES": str(specs),

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from trading_platform.defs.calendars import use_cached_calendars
 from trading_platform.defs.features.assets import build_features
 from trading_platform.defs.jobs import build_jobs
 from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS
@@ -63,6 +64,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Everything Dagster is to know. ``resources`` replace those of the settings, for tests."""
+    use_cached_calendars()
     specs, feeds = configured_specs(settings), configured_feeds(settings)
     jobs = build_jobs(specs, feeds)
     symbols = sorted({symbol for feed in feeds for symbol in feed.symbols})

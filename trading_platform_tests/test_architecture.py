@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -183,23 +183,37 @@ def environment_reads(source: Source) -> list[str]:
     return [name for name in attributes if name in ("os.environ", "os.getenv", "os.environb")]
 
 
-def each(sources: list[Source]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("source", sources, ids=lambda source: source.path)
+def silent_definitions(source: Source) -> list[str]:
+    """What is public at the module's top level, the module included, and has no docstring."""
+    silent = [] if ast.get_docstring(source.tree) else ["the module"]
+    for node in source.tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            is_alembics = source.path.startswith("storage/migrations/") and node.name in ("upgrade", "downgrade")
+            is_described = any("description=" in ast.unparse(decorator) for decorator in node.decorator_list)
+            silent += [] if ast.get_docstring(node) or is_alembics or is_described else [node.name]
+    return silent
+
+
+def offenders(rule: Callable[[Source], Collection[str]], sources: list[Source] | None = None) -> dict[str, list[str]]:
+    """What the rule finds, by path; only those with a finding."""
+    found = {source.path: sorted(rule(source)) for source in (SOURCES if sources is None else sources)}
+    return {path: findings for path, findings in found.items() if findings}
 
 
 def test_every_room_has_its_arrows():
     assert {source.room for source in SOURCES} - {"__init__"} == set(ARROWS)
 
 
-@each([source for source in SOURCES if source.room != "__init__"])
-def test_imports_follow_the_arrows(source):
-    assert forbidden_imports(source) == []
+def test_imports_follow_the_arrows():
+    assert offenders(forbidden_imports, [source for source in SOURCES if source.room != "__init__"]) == {}
 
 
-@each([source for source in SOURCES if source.path in DRAWING])
-def test_what_draws_for_the_assets_imports_nobody_else(source):
-    ours = {name for name in source.imports() if name.startswith(f"{PACKAGE}.")}
-    assert {name for name in ours if not name.startswith((f"{PACKAGE}.ops.plots", f"{PACKAGE}.ops.svg"))} == set()
+def test_what_draws_for_the_assets_imports_nobody_else():
+    def strangers(source: Source) -> list[str]:
+        ours = [name for name in source.imports() if name.startswith(f"{PACKAGE}.")]
+        return [name for name in ours if not name.startswith((f"{PACKAGE}.ops.plots", f"{PACKAGE}.ops.svg"))]
+
+    assert offenders(strangers, [source for source in SOURCES if source.path in DRAWING]) == {}
 
 
 def test_nobody_but_the_front_door_and_the_commands_knows_the_assets():
@@ -213,10 +227,12 @@ def test_a_library_is_imported_only_in_its_place(library):
     assert [path for path in users if not path.startswith(ONLY_IN[library])] == []
 
 
-@each([source for source in SOURCES if source.room in ("defs", "resources", "definitions", "import_cache", "settings")])
-def test_what_every_run_imports_imports_nothing_heavy(source):
-    executed = {name.split(".")[0] for name in source.imports(at_run_time_of_the_module=True)}
-    assert executed & HEAVY == set()
+def test_what_every_run_imports_imports_nothing_heavy():
+    def heavy(source: Source) -> set[str]:
+        return {name.split(".")[0] for name in source.imports(at_run_time_of_the_module=True)} & HEAVY
+
+    rooms = ("defs", "resources", "definitions", "import_cache", "settings")
+    assert offenders(heavy, [source for source in SOURCES if source.room in rooms]) == {}
 
 
 def test_only_the_clock_reads_the_wall_clock():
@@ -241,14 +257,8 @@ def test_imports_are_absolute():
     assert [s.path for s in SOURCES if any(name.startswith(".") for name in s.imports())] == []
 
 
-@each([source for source in SOURCES if source.text.strip()])
-def test_everything_public_says_what_it_is(source):
-    silent = [] if ast.get_docstring(source.tree) else ["the module"]
-    for node in source.tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            is_alembics = source.path.startswith("storage/migrations/") and node.name in ("upgrade", "downgrade")
-            silent += [] if ast.get_docstring(node) or is_alembics else [node.name]
-    assert silent == []
+def test_everything_public_says_what_it_is():
+    assert offenders(silent_definitions, [source for source in SOURCES if source.text.strip()]) == {}
 
 
 def test_files_stay_short_enough_to_read():
@@ -321,11 +331,8 @@ class TestTheRulesThemselves:
         assert environment_reads(Source("x.py", f"import os\nx = {text}"))
 
     def test_imports_for_the_type_checker_only_are_not_executed(self) -> None:
-        source = Source(
-            "x.py",
-            "if TYPE_CHECKING:\n    import pandas\ndef f():\n    import numpy\ntry:\n    import json\nexcept X:\n    pass",
-        )
-        assert list(source.imports(at_run_time_of_the_module=True)) == ["json"]
+        lines = ["if TYPE_CHECKING:", "  import pandas", "def f():", "  import numpy", "if True:", "  import json"]
+        assert list(Source("x.py", "\n".join(lines)).imports(at_run_time_of_the_module=True)) == ["json"]
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +362,10 @@ def test_definitions_are_loaded_without_any_heavy_library(imported):
 
 
 def test_definitions_are_loaded_without_the_rooms_that_do_the_work(tmp_path):
-    program = "import trading_platform.definitions, sys; print(*[n for n in sys.modules if n.startswith('trading_platform.')])"
+    program = (
+        "import trading_platform.definitions, sys; "
+        "print(*[name for name in sys.modules if name.startswith('trading_platform.')])"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         env={**os.environ, "TRADING_PLATFORM_HOME": str(tmp_path)},

@@ -137,7 +137,9 @@ def test_every_command_and_its_options_exist(page: Path) -> None:
         for line in text.splitlines():
             for name, rest in re.findall(r"\btrading-platform ([a-z][a-z-]*)([^|&;#`]*)", line):
                 assert name in main.commands, f"`trading-platform {name}` does not exist"
-                options = {option for parameter in main.commands[name].params for option in parameter.opts}
+                command = main.commands[name]
+                parts = command.commands.values() if isinstance(command, click.Group) else [command]
+                options = {option for part in parts for parameter in part.params for option in parameter.opts}
                 unknown = set(re.findall(r"(?<!\S)--[a-z-]+", rest)) - options - {"--help"}
                 assert not unknown, f"`trading-platform {name}` has no {unknown}"
 

@@ -8,7 +8,7 @@ import dagster as dg
 from trading_platform.defs.jobs import NEVER_RETRIED
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.ledger import LedgerResource
-from trading_platform.resources.platform import PlatformResource
+from trading_platform.resources.platform import PlatformResource, tradable_instruments
 
 
 class StopConfig(dg.Config):
@@ -42,7 +42,7 @@ def stop_everything(
         who=_who(context),
         clock=platform.clock,
         flatten=config.flatten,
-        instruments=platform.universe.instruments,
+        instruments=lambda: tradable_instruments(platform.settings),
     )
     for sentence in report.sentences:
         context.log.info(sentence)

@@ -118,8 +118,8 @@ def record_view(
 def as_acknowledged(order: BrokerOrder, client_order_id: str) -> BrokerOrder:
     """The acknowledgement of our order as the ledger may believe it.
 
-    A client-side ``Cancelled`` can be a phantom, made by an unlisted error code: only what the broker's lists say ends an order. Until
-    they have been asked, an acknowledgement of that kind leaves the order unknown.
+    A client-side ``Cancelled`` can be a phantom, made by an unlisted error code: only what the broker's lists say
+    ends an order. Until they have been asked, an acknowledgement of that kind leaves the order unknown.
     """
     is_believable = order.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
     status = order.status if is_believable else OrderStatus.UNKNOWN

@@ -224,6 +224,9 @@ def _holdings(
             if share and symbol in instruments:
                 result.append(_Holding(strategy, instruments[symbol], share.copy_sign(quantity)))
                 room -= share
+        if symbol not in instruments:
+            unsent.append(f"{symbol}: it is unknown or restricted, and not traded")
+            continue
         sold = sum((abs(one.quantity) for one in result if one.instrument.symbol == symbol), Decimal(0))
         if sold < abs(quantity):
             rest = (abs(quantity) - sold).normalize()

@@ -11,7 +11,7 @@ A halt that the platform sets by itself has ``who`` = :data:`PLATFORM`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -92,7 +92,7 @@ def engage(
     clock: Clock,
     scope: str | None = None,
     flatten: bool = False,
-    instruments: Mapping[str, Instrument] | None = None,
+    instruments: Callable[[], Mapping[str, Instrument]] | None = None,
     confirm_seconds: float = CONFIRM_SECONDS,
     poll_seconds: float = POLL_SECONDS,
 ) -> KillReport:
@@ -107,7 +107,7 @@ def engage(
         account: the account whose orders must end.
         scope: what the halt covers; the account, unless it is ``"*"`` for all.
         flatten: also bring the strategies' positions to zero, by reducing orders that pass risk control.
-        instruments: by symbol; needed to flatten.
+        instruments: what may be traded, by symbol; needed to flatten, and asked for when all else is done.
         confirm_seconds: the longest wait, in real seconds, until no order is open.
 
     Raises:
@@ -123,10 +123,10 @@ def engage(
     stopping.cancel_everything(confirm_seconds, poll_seconds)
     flattened = None
     if flatten:
-        if ledger is None or halt is None or stopping.still_open or stopping.in_doubt:
+        if ledger is None or halt is None or instruments is None or stopping.still_open or stopping.in_doubt:
             troubles.append("positions were not flattened: first every order must be known to have ended")
         else:
-            flattened = _flatten(ledger, broker, account, reason, clock, instruments or {}, troubles)
+            flattened = _flatten(ledger, broker, account, reason, clock, instruments, troubles)
     return KillReport(
         account,
         halt,
@@ -305,14 +305,14 @@ def _flatten(
     account: str,
     reason: str,
     clock: Clock,
-    instruments: Mapping[str, Instrument],
+    instruments: Callable[[], Mapping[str, Instrument]],
     troubles: list[str],
 ) -> FlattenReport | None:
     try:
         return flatten_positions(
-            ledger, broker, account=account, reason=reason, instruments=instruments, clock=clock, run_id=RUN_ID
+            ledger, broker, account=account, reason=reason, instruments=instruments(), clock=clock, run_id=RUN_ID
         )
-    except (BrokerError, LedgerError) as error:
+    except Exception as error:  # noqa: BLE001 - the halt stands and must be reported, whatever this is
         troubles.append(f"positions were not flattened, or not all: {error}")
         return None
 

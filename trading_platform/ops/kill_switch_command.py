@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ import click
 from trading_platform.ops import local
 from trading_platform.ops.errors import explain
 from trading_platform.ops.interrupts import cleaned_up
+from trading_platform.resources.platform import tradable_instruments
 from trading_platform.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from trading_platform.brokers.ibkr.client import IBKRBroker
-    from trading_platform.domain.instruments import Instrument
     from trading_platform.storage.ledger import Halt, Ledger
 
 LONGEST_ANSWER_SECONDS = 5.0
@@ -49,7 +49,7 @@ def switch_on(*, as_of: datetime | None, reason: str, flatten: bool, is_for_all:
             who=who(),
             clock=settings.clock,
             flatten=flatten,
-            instruments=_instruments(settings) if flatten else None,
+            instruments=lambda: tradable_instruments(settings),
         )
     click.echo("\n".join([f"{settings.mode} account {account}", *report.sentences, *troubles]))
     click.echo("the kill switch is ON" if report.is_complete else "the kill switch is NOT completely on", err=True)
@@ -146,12 +146,6 @@ def _account(settings: Settings) -> str:
         msg = "name the account in TRADING_PLATFORM_IBKR_ACCOUNT: halts are kept by account"
         raise local.LocalPlatformError(msg)
     return settings.ibkr_account or local.paper_account(settings)
-
-
-def _instruments(settings: Settings) -> Mapping[str, Instrument]:
-    from trading_platform.specs.loader import load_universe
-
-    return load_universe(settings.strategies).instruments
 
 
 def _lines(halts: list[Halt]) -> list[str]:

@@ -11,7 +11,14 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
-from trading_platform.specs.loader import Universe, load_strategy_specs, load_universe, narrow, narrow_ingest
+from trading_platform.specs.loader import (
+    Universe,
+    load_risk_limits,
+    load_strategy_specs,
+    load_universe,
+    narrow,
+    narrow_ingest,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,3 +80,14 @@ def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
     """The feeds of the configured strategies and of the minute ingest."""
     universe = load_universe(settings.strategies)
     return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).ingest)
+
+
+def tradable_instruments(settings: Settings) -> dict[str, Instrument]:
+    """All known instruments without those that ``risk.yaml`` restricts: these are not traded, not even to reduce.
+
+    Raises:
+        SpecError: a file says something wrong.
+    """
+    universe = load_universe(settings.strategies)
+    restricted = load_risk_limits(settings.strategies, universe=universe).account.restricted_symbols
+    return {symbol: one for symbol, one in universe.instruments.items() if symbol not in restricted}

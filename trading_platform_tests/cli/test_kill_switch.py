@@ -30,14 +30,6 @@ def test_on_status_off(home: Home) -> None:
     assert home.processes_in_the_end() == []
 
 
-def test_a_halt_of_all_accounts_is_cleared_as_such(home: Home) -> None:
-    assert home.call("kill-switch", "on", "--all-accounts", *IN_THE_PAST).status == 0
-    own = home.call("kill-switch", "off", "--reason", "over", *IN_THE_PAST)
-    assert own.status == 1
-    assert "halted * since" in own.text
-    assert home.call("kill-switch", "off", "--reason", "over", "--all-accounts", *IN_THE_PAST).status == 0
-
-
 def test_without_a_broker_the_halt_stands_and_the_status_is_not_zero(home: Home) -> None:
     broker = {"IBKR_PORT": str(closed_port()), "IBKR_ACCOUNT": "DU77"}
     on = home.call("kill-switch", "on", **broker)

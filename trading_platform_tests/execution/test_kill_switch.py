@@ -295,8 +295,8 @@ def test_setting_a_halt_waits_for_an_order_that_is_just_being_let_go(ledger, led
 def test_flatten_brings_positions_to_zero_once_even_when_called_twice(ledger, connect, clock):
     broker = connect()
     buy_and_fill(ledger, broker, clock, "AAPL", "IBM")
-    first = stop(ledger, broker, clock, flatten=True, instruments=INSTRUMENTS)
-    again = stop(ledger, broker, clock, flatten=True, instruments=INSTRUMENTS)
+    first = stop(ledger, broker, clock, flatten=True, instruments=lambda: INSTRUMENTS)
+    again = stop(ledger, broker, clock, flatten=True, instruments=lambda: INSTRUMENTS)
     assert first.is_complete, first.sentences
     assert again.is_complete, again.sentences
     assert first.flattened is not None
@@ -318,7 +318,7 @@ def test_two_flattens_at_once_sell_no_more_than_is_held(ledger, connect, clock):
     workers = [
         threading.Thread(
             target=lambda broker=broker: stopped.append(
-                stop(ledger, broker, clock, flatten=True, instruments=INSTRUMENTS)
+                stop(ledger, broker, clock, flatten=True, instruments=lambda: INSTRUMENTS)
             )
         )
         for broker in brokers
@@ -328,7 +328,7 @@ def test_two_flattens_at_once_sell_no_more_than_is_held(ledger, connect, clock):
     for worker in workers:
         worker.join(60)
     assert len(stopped) == 2
-    stop(ledger, brokers[0], clock, flatten=True, instruments=INSTRUMENTS)
+    stop(ledger, brokers[0], clock, flatten=True, instruments=lambda: INSTRUMENTS)
     assert list(brokers[0].positions()) == []
     sold = [one for one in brokers[0].executions() if one.side == "SELL"]
     assert sum(one.quantity for one in sold) == 10
@@ -338,7 +338,7 @@ def test_what_no_strategy_holds_is_left_alone_and_reported(ledger, connect, cloc
     broker = connect()
     broker.place_order(INSTRUMENTS["IBM"], OrderRequest("hand", "IBM", "BUY", Decimal(5)))
     wait_for_position(broker)
-    report = stop(ledger, broker, clock, flatten=True, instruments=INSTRUMENTS)
+    report = stop(ledger, broker, clock, flatten=True, instruments=lambda: INSTRUMENTS)
     assert not report.is_complete
     assert "IBM: 5 are no strategy's by the ledger" in " ".join(report.sentences)
     assert [position.quantity for position in broker.positions()] == [Decimal(5)]
@@ -348,7 +348,7 @@ def test_a_closed_market_is_not_sold_into(ledger, connect, clock):
     broker = connect()
     buy_and_fill(ledger, broker, clock, "AAPL")
     clock.set(TICK + timedelta(hours=9))
-    report = stop(ledger, broker, clock, flatten=True, instruments=INSTRUMENTS)
+    report = stop(ledger, broker, clock, flatten=True, instruments=lambda: INSTRUMENTS)
     assert not report.is_complete
     assert report.flattened is not None
     assert report.flattened.left == {"AAPL": Decimal(10)}
@@ -441,3 +441,22 @@ def test_breached_limits_stop_everything_and_none_stop_nothing(ledger, broker):
     assert report is not None
     assert report.halt is not None
     assert (report.halt.who, report.halt.reason) == (PLATFORM, "lost 2 % today, limit 1 %")
+
+
+def test_a_restricted_instrument_is_not_even_given_up(ledger, connect, clock):
+    broker = connect()
+    buy_and_fill(ledger, broker, clock, "AAPL")
+    report = stop(ledger, broker, clock, flatten=True, instruments=dict)
+    assert not report.is_complete
+    assert "AAPL: it is unknown or restricted" in " ".join(report.sentences)
+
+
+def test_specs_that_can_not_be_read_keep_nothing_from_being_stopped(ledger, connect, clock):
+    def broken() -> dict[str, Instrument]:
+        msg = "risk.yaml is broken"
+        raise ValueError(msg)
+
+    report = stop(ledger, connect(), clock, flatten=True, instruments=broken)
+    assert not report.is_complete
+    assert ledger.active_halts(ACCOUNT)
+    assert "risk.yaml is broken" in report.sentences[-1]

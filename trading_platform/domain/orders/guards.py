@@ -121,9 +121,14 @@ def account(attempt: SubmissionAttempt) -> str | None:
         return f"account {connected} is a live account and the mode is paper: log in to the paper account"
     if attempt.mode == "live" and is_paper_account:
         return f"account {connected} is a paper account and the mode is live: unset TRADING_PLATFORM_MODE"
-    if attempt.mode == "live" and configured is None:
+    return _unconfirmed(attempt) if attempt.mode == "live" else None
+
+
+def _unconfirmed(attempt: SubmissionAttempt) -> str | None:
+    connected = attempt.account
+    if attempt.configured_account is None:
         return f"mode live needs TRADING_PLATFORM_IBKR_ACCOUNT={connected} to be set as a confirmation"
-    if attempt.mode == "live" and attempt.live_confirmation != live_confirmation(connected):
+    if attempt.live_confirmation != live_confirmation(connected):
         return f"mode live needs TRADING_PLATFORM_LIVE_CONFIRMATION to say: {live_confirmation(connected)}"
     return None
 

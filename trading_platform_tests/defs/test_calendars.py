@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from trading_platform.defs.calendars import cached_calendar
+from trading_platform.domain.calendars import ALWAYS_OPEN, build_calendar
+
+
+def test_a_calendar_read_back_is_the_one_that_was_made():
+    made, first, again = build_calendar("XNYS"), cached_calendar("XNYS"), cached_calendar("XNYS")
+    assert first.schedule == made.schedule
+    assert again.schedule == made.schedule
+    assert again.time_zone == made.time_zone
+
+
+def test_the_calendar_that_never_closes_needs_no_cache():
+    assert cached_calendar(ALWAYS_OPEN).schedule == build_calendar(ALWAYS_OPEN).schedule
