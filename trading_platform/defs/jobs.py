@@ -1,4 +1,4 @@
-"""Jobs: named selections of assets. All run in one process; none that can place an order is ever started again by Dagster.
+"""Jobs: named selections of assets, run in one process. None that can place an order is started again by Dagster.
 
 ``<feed>_bars``: a feed's bars and features. ``<strategy>_agent``: the whole chain of one strategy.
 ``session_<calendar>``: all of a calendar's strategies at once, what `trading-platform run` executes.

@@ -9,6 +9,7 @@ import dagster as dg
 from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
+from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
 from trading_platform.specs.loader import (
@@ -50,6 +51,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     def universe(self) -> Universe:
         """All known instruments."""
         return load_universe(self.settings.strategies)
+
+    @property
+    def account_limits(self) -> AccountLimits:
+        """What ``risk.yaml`` holds the whole account to."""
+        return load_risk_limits(self.settings.strategies).account
 
     def instrument(self, symbol: str) -> Instrument:
         """The instrument ``symbol``."""

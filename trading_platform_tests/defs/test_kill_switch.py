@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import dagster as dg
@@ -66,3 +68,19 @@ def test_executions_that_the_ledger_can_not_explain_turn_the_switch_on(own_world
     said = metadata_of(broken, "orders", "executions")
     assert said["mode"] == f"paper account {ACCOUNT}"
     assert said["kill_switch"] != "not touched"
+
+
+def test_a_daily_loss_beyond_the_limit_turns_the_switch_on(own_world):
+    world = own_world()
+    with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=90)) as broker:
+        now = broker.account_summary()
+    assert metadata_of(world.run("account", None), "portfolio", "performance")["breached_limits"] == []
+    assert world.ledger.active_halts(ACCOUNT) == []
+    before_the_open = world.clock.now() - timedelta(hours=8)
+    richer = replace(now, ts_utc=before_the_open, net_liquidation=now.net_liquidation * Decimal("1.10"))
+    world.ledger.record_equity(richer, run_id="test")
+    said = metadata_of(world.run("account", None), "portfolio", "performance")
+    assert "the account lost 9.09 % since the session's open, limit 3 %" in said["breached_limits"][0]
+    (halt,) = world.ledger.active_halts(ACCOUNT)
+    assert halt.who == "platform"
+    assert "lost 9.09 %" in halt.reason

@@ -18,8 +18,8 @@ from trading_platform.domain.signals.loading import load_strategy
 from trading_platform.specs.loader import (
     SHIPPED,
     SpecError,
-    load_risk_limits,
     UnknownSymbolError,
+    load_risk_limits,
     load_strategy_specs,
     load_universe,
     narrow,
@@ -254,7 +254,7 @@ def test_a_directory_may_bring_its_own_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["limits", "account_limits"])
 def test_limits_in_a_strategy_s_file_are_sent_to_the_one_place_for_them(tmp_path: Path, key: str) -> None:
     file = write(tmp_path, **{key: {"max_order_notional_usd": 1000}})
-    with pytest.raises(SpecError, match=r"limits are written in risk.yaml: move them to strategies.tsla there") as caught:
+    with pytest.raises(SpecError, match="move them to strategies") as caught:
         load_strategy_specs(tmp_path)
     assert (caught.value.path, caught.value.key) == (file, key)
 

@@ -255,7 +255,10 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             passed=not missing,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"materialize {'/'.join(raw_key(feed.name))} for these sessions too" if missing else None,
-            metadata={"missing_sessions": len(missing), **({"first": missing[0], "last": missing[-1]} if missing else {})},
+            metadata={
+                "missing_sessions": len(missing),
+                **({"first": missing[0], "last": missing[-1]} if missing else {}),
+            },
         )
         yield from emit(
             context,

@@ -4,6 +4,7 @@ import dagster as dg
 
 from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
 from trading_platform.defs.orders.assets import EXECUTIONS
+from trading_platform.domain.calendars import get_calendar
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.resources.platform import PlatformResource
@@ -11,6 +12,8 @@ from trading_platform.resources.platform import PlatformResource
 STAGE = "portfolio"
 POSITIONS = (STAGE, "positions")
 PERFORMANCE = (STAGE, "performance")
+MAIN_CALENDAR = "XNYS"
+"""The day of the daily loss begins with its open."""
 
 
 @asset(
@@ -91,14 +94,23 @@ def positions(
         kinds=["ibkr", "postgres"],
     ),
 )
-def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: LedgerResource) -> Outputs:
-    """Record the account's equity and draw its course."""
+def performance(
+    context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+) -> Outputs:
+    """Record the account's equity and draw its course. A loss beyond the account's limits stops everything."""
+    from trading_platform.execution.breaches import loss_breaches
+    from trading_platform.execution.kill_switch import engage_on_breach
     from trading_platform.execution.portfolio import account_figures, performance_table
     from trading_platform.ops.plots import equity_curve
     from trading_platform.schemas.portfolio import Performance
 
     book = ledger.ledger
-    book.record_equity(ibkr.broker.account_summary(), run_id=context.run.run_id)
+    summary = ibkr.broker.account_summary()
+    book.record_equity(summary, run_id=context.run.run_id)
+    breaches = loss_breaches(book, summary, platform.account_limits, get_calendar(MAIN_CALENDAR), now=platform.now())
+    killed = engage_on_breach(book, ibkr.broker, account=summary.account, breaches=breaches, clock=platform.clock)
+    for sentence in killed.sentences if killed is not None else ():
+        context.log.error(sentence)
     frame = performance_table(book, ibkr.broker.account)
     latest = frame.iloc[-1]
     yield from emit(
@@ -108,6 +120,8 @@ def performance(context: dg.AssetExecutionContext, ibkr: IBKRResource, ledger: L
         PERFORMANCE,
         metadata={
             "account": ibkr.broker.account,
+            "breached_limits": list(breaches),
+            "kill_switch": list(killed.sentences) if killed is not None else "not touched",
             "equity_usd": float(latest["equity_usd"]),
             "cash_usd": float(latest["cash_usd"]),
             "gross_exposure_usd": float(latest["gross_exposure_usd"]),

@@ -142,7 +142,7 @@ def _facts(signals: "pd.DataFrame", bars: "pd.DataFrame") -> dict[str, Any]:
         own, drawn = signals[signals["symbol"] == symbol], bars[bars["symbol"] == symbol]
         markers = [Marker(row.as_of_utc.to_pydatetime(), row.side) for row in own.itertuples()]
         origin = drawn["source"].iloc[-1] if len(drawn) else "no bars"
-        # Made-up and replayed prices say so in the first words: "synthetic path", "real daily bars"; IBKR's are "broker".
+        # The first words tell made-up, replayed and IBKR's prices apart: "synthetic path", "real daily bars", "broker".
         pictures[f"candles {symbol}"] = candles(drawn, markers, title=f"{symbol} · {' '.join(origin.split()[:3])}")
     return {
         "long": int((latest["side"] == "LONG").sum()),

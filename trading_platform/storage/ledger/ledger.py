@@ -128,7 +128,7 @@ class Ledger:
     def submissions_since(self, account: str, since: datetime) -> list[Submission]:
         """Orders handed to the broker at or after ``since``, whatever became of them, oldest first."""
         with self._database.transaction() as connection:
-            return orders.select_submissions(connection, account, since)
+            return submission.select_submissions(connection, account, since)
 
     def order_events(self, account: str, client_order_ids: Collection[str] | None = None) -> list[OrderEvent]:
         """The history of the orders, oldest event first."""

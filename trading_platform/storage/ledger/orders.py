@@ -17,7 +17,6 @@ from trading_platform.domain.orders.model import (
     OrderStatus,
     RiskDecision,
 )
-from trading_platform.domain.orders.risk.context import Submission
 from trading_platform.domain.orders.state import ensure_transition
 from trading_platform.storage.ledger.errors import UnknownOrderError
 from trading_platform.storage.ledger.model import (
@@ -120,27 +119,6 @@ def select_orders(
     if is_locked:
         query = query.with_for_update()
     return [_order(row) for row in connection.execute(query).mappings()]
-
-
-def select_submissions(connection: sa.Connection, account: str, since: datetime) -> list[Submission]:
-    """Orders handed to the broker at or after ``since``, oldest first."""
-    columns = order_intents.c
-    query = (
-        sa.select(order_intents)
-        .where(columns.account == account, columns.submitting_at >= since)
-        .order_by(columns.submitting_at, columns.client_order_id)
-    )
-    return [
-        Submission(
-            client_order_id=row["client_order_id"],
-            strategy=row["strategy"],
-            symbol=row["symbol"],
-            side=row["side"],
-            quantity=row["quantity"],
-            sent_utc=row["submitting_at"],
-        )
-        for row in connection.execute(query).mappings()
-    ]
 
 
 def lock_order(connection: sa.Connection, account: str, client_order_id: str) -> LedgerOrder:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from trading_platform.domain.orders.model import BrokerOrder, OrderStatus, RiskDecision
+from trading_platform.domain.orders.risk.context import Submission
 from trading_platform.domain.orders.state import is_legal_transition
 from trading_platform.storage.ledger import fills as fill_rows
 from trading_platform.storage.ledger.errors import LedgerRefusedError
@@ -26,7 +27,7 @@ from trading_platform.storage.ledger.orders import (
     lock_order,
     select_orders,
 )
-from trading_platform.storage.ledger.tables import submission_leases
+from trading_platform.storage.ledger.tables import order_intents, submission_leases
 
 _DEAD = (OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.BROKER_REJECTED)
 _NEVER_SENT = (OrderStatus.CREATED, OrderStatus.APPROVED)
@@ -87,6 +88,27 @@ def start(
 def _is_halted(connection: sa.Connection, account: str) -> bool:
     freeze(connection)
     return bool(select_active(connection, account))
+
+
+def select_submissions(connection: sa.Connection, account: str, since: datetime) -> list[Submission]:
+    """Orders handed to the broker at or after ``since``, oldest first."""
+    columns = order_intents.c
+    query = (
+        sa.select(order_intents)
+        .where(columns.account == account, columns.submitting_at >= since)
+        .order_by(columns.submitting_at, columns.client_order_id)
+    )
+    return [
+        Submission(
+            client_order_id=row["client_order_id"],
+            strategy=row["strategy"],
+            symbol=row["symbol"],
+            side=row["side"],
+            quantity=row["quantity"],
+            sent_utc=row["submitting_at"],
+        )
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def note_unsent(

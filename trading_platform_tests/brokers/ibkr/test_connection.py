@@ -197,9 +197,7 @@ def test_a_paper_configuration_that_reaches_a_live_account_cancels_nothing_there
 
 def test_a_live_account_is_accepted_when_mode_account_and_confirmation_say_so(make_broker: BrokerFactory) -> None:
     with ScriptedGateway(accounts="U1") as gateway:
-        broker = make_broker(
-            port=gateway.port, mode="live", account="U1", live_confirmation="I trade real money in U1"
-        )
+        broker = make_broker(port=gateway.port, mode="live", account="U1", live_confirmation="I trade real money in U1")
         broker.connect()
         assert not broker.is_paper
 

@@ -412,9 +412,7 @@ def test_submissions_are_listed_from_a_moment_on_whatever_became_of_them(ledger)
     record(ledger, ("AAPL", "IBM"))
     assert ledger.submissions_since(ACCOUNT, NOW - timedelta(1)) == []
     start(ledger, make_intent())
-    ledger.move(
-        ACCOUNT, make_intent().client_order_id, OrderStatus.BROKER_REJECTED, at=NOW, run_id=RUN, message="no"
-    )
+    ledger.move(ACCOUNT, make_intent().client_order_id, OrderStatus.BROKER_REJECTED, at=NOW, run_id=RUN, message="no")
     (sent,) = ledger.submissions_since(ACCOUNT, NOW)
     assert (sent.client_order_id, sent.strategy, sent.quantity, sent.sent_utc) == (
         make_intent().client_order_id,

@@ -52,7 +52,9 @@ class Account:
     def held(self, strategy: str | None) -> dict[str, Decimal]:
         """Signed holdings by symbol."""
         return {
-            symbol: sum((q for (s, held), q in self.positions.items() if held == symbol and strategy in (None, s)), D(0))
+            symbol: sum(
+                (q for (s, held), q in self.positions.items() if held == symbol and strategy in (None, s)), D(0)
+            )
             for symbol in PRICES
         }
 
@@ -134,7 +136,7 @@ def context_of(account: Account, asked: TickAsked, limits: Limits, account_limit
         as_of_utc=now,
         limits=limits,
         account_limits=account_limits,
-        account=b.summary(available=EQUITY, equity=EQUITY, gross="0"),  # the broker's sum lags as far as it can
+        account=b.summary(available=EQUITY * 10, equity=EQUITY, gross="0"),  # the broker's sum lags as far as it can
         quotes={s: replace(b.flat_quote(s, price), ts_utc=now) for s, price in PRICES.items()},
         instruments={s: b.details(s) for s in PRICES},
         strategy_positions=account.held(asked.strategy),
@@ -143,7 +145,7 @@ def context_of(account: Account, asked: TickAsked, limits: Limits, account_limit
         signal_time_utc=now,
         session=SessionHours(b.NOW - timedelta(hours=1), b.NOW + timedelta(days=1), is_always_open=False),
         recent_submissions=tuple(account.sent),
-        equity_marks=EquityMarks(asked.session_start, asked.session_start),
+        equity_marks=EquityMarks(asked.session_start, EQUITY),
         sectors=SECTORS,
     )
 
@@ -154,25 +156,52 @@ def usd(low: int, high: int) -> st.SearchStrategy[Decimal]:
 
 SHARED: dict[str, st.SearchStrategy[Any]] = {
     "max_order_quantity": usd(10, 200),
-    "max_order_notional_usd": usd(1_000, 10_000),
+    "max_order_notional_usd": usd(500, 10_000),
     "max_position_quantity": usd(20, 400),
-    "max_position_notional_usd": usd(2_000, 20_000),
-    "max_gross_exposure_usd": usd(2_000, 30_000),
+    "max_position_notional_usd": usd(500, 20_000),
+    "max_gross_exposure_usd": usd(500, 15_000),
     "max_net_exposure_usd": usd(1_000, 30_000),
     "max_concentration_pct": usd(10, 100),
     "max_open_orders": st.integers(1, 8),
     "max_orders_per_minute": st.integers(1, 8),
-    "max_orders_per_day": st.integers(3, 20),
+    "max_orders_per_day": st.integers(1, 8),
     "duplicate_window_seconds": st.integers(0, 120),
     "is_short_allowed": st.booleans(),
 }
+LOOSE: dict[str, Any] = {
+    "max_order_notional_usd": D(1_000_000),
+    "max_position_notional_usd": D(1_000_000),
+    "max_concentration_pct": D(1_000),
+    "max_orders_per_minute": 1_000,
+    "duplicate_window_seconds": 0,
+    "is_short_allowed": True,
+}
+OF_ACCOUNT: dict[str, st.SearchStrategy[Any]] = {
+    "max_leverage": st.sampled_from([D("0.1"), D("0.5"), D(1), D(2)]),
+    "max_sector_pct": usd(5, 100),
+}
+
+
+def limits_of(model: type[Limits], drawn: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """All limits drawn at once, or a single one that binds among loose ones, so that none hides behind another."""
+    loose = LOOSE | ({"max_leverage": D(100), "max_sector_pct": D(1_000)} if model is AccountLimits else {})
+    single = st.sampled_from(sorted(drawn)).flatmap(
+        lambda name: st.builds(model, **{key: st.just(value) for key, value in loose.items()} | {name: drawn[name]})
+    )
+    return st.one_of(st.builds(model, **drawn), single, single, single)
+
+
 flags = st.lists(st.booleans(), min_size=30, max_size=30)
 ticks = st.lists(
     st.builds(
         TickAsked,
         strategy=st.sampled_from(STRATEGIES),
         orders=st.lists(
-            st.tuples(st.sampled_from(sorted(PRICES)), st.sampled_from(["BUY", "SELL"]), st.integers(1, 120)),
+            st.tuples(
+                st.sampled_from(sorted(PRICES)),
+                st.sampled_from(["BUY", "SELL"]),
+                st.sampled_from([1, 5, 20, 40, 80, 120]),
+            ),
             max_size=8,
         ),
         seconds_later=st.integers(0, 90),
@@ -185,11 +214,11 @@ ticks = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=100)
 @given(
     ticks=ticks,
-    limits=st.tuples(st.builds(Limits, **SHARED), st.builds(Limits, **SHARED)),
-    account_limits=st.builds(AccountLimits, **SHARED, max_leverage=st.sampled_from([D("0.5"), D(1), D(2)])),
+    limits=st.tuples(limits_of(Limits, SHARED), limits_of(Limits, SHARED)),
+    account_limits=limits_of(AccountLimits, SHARED | OF_ACCOUNT),
 )
 def test_no_sequence_of_approved_orders_breaks_a_limit(
     ticks: list[TickAsked], limits: tuple[Limits, Limits], account_limits: AccountLimits
@@ -215,7 +244,12 @@ def test_no_sequence_of_approved_orders_breaks_a_limit(
             account.working.append(WorkingOrder.from_intent(intent))
             account.sent.append(
                 Submission(
-                    request.client_order_id, intent.strategy, request.symbol, request.side, request.quantity, account.now
+                    request.client_order_id,
+                    intent.strategy,
+                    request.symbol,
+                    request.side,
+                    request.quantity,
+                    account.now,
                 )
             )
         for strategy in STRATEGIES:
