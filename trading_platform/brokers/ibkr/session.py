@@ -93,7 +93,7 @@ class SessionWrapper(Wrapper):
             self.completed_orders.append(RawOrder(contract, order, orderState))
         super().completedOrder(contract, order, orderState)
 
-    def orderStatus(  # noqa: N802, PLR0917 - the library's signature
+    def orderStatus(  # noqa: N802 - the library's signature
         self,
         orderId: int,  # noqa: N803
         status: str,
