@@ -127,8 +127,9 @@ _sources: list[Source] = []
 
 def use_source(source: Source) -> None:
     """Let :func:`get_calendar` ask ``source``, which may know a quicker way to what :func:`build_calendar` makes."""
-    _sources[:] = [source]
-    get_calendar.cache_clear()
+    if _sources != [source]:
+        _sources[:] = [source]
+        get_calendar.cache_clear()
 
 
 @lru_cache(maxsize=8)

@@ -157,4 +157,4 @@ def test_offset_and_distance_undo_each_other(day, count):
 
 
 def test_a_calendar_is_made_once():
-    assert get_calendar("XNYS") is XNYS
+    assert get_calendar("XNYS") is get_calendar("XNYS")
