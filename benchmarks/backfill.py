@@ -25,8 +25,8 @@ def measure(years: list[int]) -> dict[int, tuple[int, float]]:
 
     found = {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with local_platform() as settings, dg.DagsterInstance.get() as instance:
-        job = build_definitions(settings).resolve_job_def("daily_bars")
+    with local_platform() as platform, dg.DagsterInstance.get() as instance:
+        job = build_definitions(platform.settings).resolve_job_def("daily_bars")
         for year in years:
             sessions = get_calendar("XNYS").sessions(date(year, 1, 1), date(year, 12, 31))
             start = time.perf_counter()
