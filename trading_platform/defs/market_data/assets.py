@@ -241,35 +241,43 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             )
         if dg.AssetKey(valid_key) not in context.selected_asset_keys:
             return
-        quarantine = dg.AssetCheckResult(
-            asset_key=dg.AssetKey(valid_key),
-            check_name="nothing_quarantined",
-            passed=bad.empty,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"quarantined": len(bad), **({"rows": shown} if len(bad) else {})},
-        )
-        missing = raw.attrs.get(MISSING_SESSIONS, ())
-        fetched = dg.AssetCheckResult(
-            asset_key=dg.AssetKey(valid_key),
-            check_name="raw_bars_fetched",
-            passed=not missing,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"materialize {'/'.join(raw_key(feed.name))} for these sessions too" if missing else None,
-            metadata={
-                "missing_sessions": len(missing),
-                **({"first": missing[0], "last": missing[-1]} if missing else {}),
-            },
-        )
         yield from emit(
             context,
             judged.valid,
             ValidatedBars,
             valid_key,
             metadata={"quarantined": len(bad), **_closes(judged.valid, len(context.partition_keys))},
-            checks=[quarantine, fetched],
+            checks=[_nothing_quarantined(feed, bad, shown), _raw_bars_fetched(feed, raw)],
         )
 
     return validated_bars
+
+
+def _nothing_quarantined(feed: Feed, bad: Any, shown: Any) -> dg.AssetCheckResult:
+    """Whether no bar was set aside. ``shown`` is ``bad`` as a table for the UI."""
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(validated_key(feed.name)),
+        check_name="nothing_quarantined",
+        passed=bad.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"quarantined": len(bad), **({"rows": shown} if len(bad) else {})},
+    )
+
+
+def _raw_bars_fetched(feed: Feed, raw: Any) -> dg.AssetCheckResult:
+    """Whether the lake had raw bars of every session, as the IO manager told when it loaded them."""
+    missing = raw.attrs.get(MISSING_SESSIONS, ())
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(validated_key(feed.name)),
+        check_name="raw_bars_fetched",
+        passed=not missing,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"materialize {'/'.join(raw_key(feed.name))} for these sessions too" if missing else None,
+        metadata={
+            "missing_sessions": len(missing),
+            **({"first": missing[0], "last": missing[-1]} if missing else {}),
+        },
+    )
 
 
 def _closes(bars: Any, partitions: int) -> dict[str, Any]:
