@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trading_platform.domain.calendars import ALWAYS_OPEN
 from trading_platform.domain.instruments import Instrument, SecurityType
 from trading_platform.domain.market_data.feeds import DAILY, MINUTE
+from trading_platform.domain.orders.ids import InvalidOrderIdError, ensure_orders_can_be_named
 from trading_platform.domain.orders.risk.limits import Limits, RiskLimits
 from trading_platform.domain.signals.loading import StrategyError, build_strategy
 from trading_platform.domain.signals.spec import StrategySpec
@@ -221,6 +222,10 @@ def _load_spec(file: Path, instruments: Mapping[str, Instrument]) -> StrategySpe
         raise SpecError(file, "name", f"{spec.name!r} is the name of a feed; choose another")
     _check_calendar(spec.calendar, file, "calendar")
     _check_symbols(spec.universe, instruments, file, "universe", calendar=spec.calendar)
+    try:
+        ensure_orders_can_be_named(spec.name, spec.universe)
+    except InvalidOrderIdError as error:
+        raise SpecError(file, "name", str(error)) from error
     try:
         build_strategy(spec)
     except StrategyError as error:

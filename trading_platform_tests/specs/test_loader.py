@@ -112,6 +112,7 @@ def test_loading_is_light_and_quick() -> None:
         ({"parameters": {"fast": 30}}, "parameters", r"slow \(26\) must be longer than fast \(30\)"),
         ({"name": "Tesla!"}, "name", r"it says 'Tesla!'"),
         ({"name": "minute"}, "name", "is the name of a feed"),
+        ({"name": "trend_and_momentum_x"}, "name", "40 is the most: shorten the name of strategy"),
     ],
 )
 def test_a_typo_is_named_with_file_key_and_remedy(
