@@ -7,11 +7,12 @@ the stored decision, whatever the market says by then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from trading_platform.brokers.base import Broker
+from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.intents import SkippedSignal, build_intents
 from trading_platform.domain.orders.risk.decision import decide
@@ -41,6 +42,7 @@ def decide_tick(
     instruments: Mapping[str, Instrument],
     quarantined: frozenset[str],
     signal_time_utc: datetime | None,
+    clock: Clock,
     run_id: str,
     code_version: str,
     world: str,
@@ -49,10 +51,12 @@ def decide_tick(
 
     Args:
         signals: the strategy's signals at the tick, at most one per symbol.
-        decision: session, tick and the moment everything is judged at.
+        decision: session, tick and the moment of the decision, which the intents carry.
         instruments: every instrument the platform knows, by symbol.
         quarantined: symbols whose bars failed validation in the session.
         signal_time_utc: when the signals were made; ``None`` when there are none.
+        clock: asked once everything was gathered. Hundreds of quotes take a while at the broker's pace, and ages
+            are judged at the moment they are known, not at the one the asking began.
 
     Raises:
         BrokerError: the broker's account can't be read; nothing was stored.
@@ -70,6 +74,7 @@ def decide_tick(
         quarantined=quarantined,
         signal_time_utc=signal_time_utc,
     )
+    context = replace(context, as_of_utc=clock.now())
     plan = build_intents(
         signals,
         spec,

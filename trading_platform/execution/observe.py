@@ -6,6 +6,7 @@ Nothing is guessed: what can't be read stays unknown in the context, and risk co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -22,6 +23,9 @@ from trading_platform.storage.ledger import Ledger
 
 RATE_WINDOW = timedelta(days=1)
 """How far back orders that were sent matter: the longest window of a rate limit."""
+
+ASKED_AT_ONCE = 32
+"""Symbols asked for at the same time; IBKR gives an ordinary account 100 market data lines."""
 
 Answer = TypeVar("Answer")
 
@@ -124,8 +128,15 @@ def _details(
 
 
 def _known(symbols: Iterable[str], ask: Callable[[str], Answer]) -> dict[str, Answer]:
-    """The broker's answers for the symbols it can answer for."""
-    answers = {symbol: _answer(ask, symbol) for symbol in symbols}
+    """The broker's answers for the symbols it can answer for, several asked at once.
+
+    A snapshot at IBKR can take seconds. The client keeps to IBKR's messages a second whoever asks.
+    """
+    wanted = list(symbols)
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(min(len(wanted), ASKED_AT_ONCE), thread_name_prefix="observe") as pool:
+        answers = dict(zip(wanted, pool.map(lambda symbol: _answer(ask, symbol), wanted), strict=True))
     return {symbol: answer for symbol, answer in answers.items() if answer is not None}
 
 

@@ -134,6 +134,7 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
         instruments=run.instruments,
         quarantined=run.quarantined(),
         signal_time_utc=at_tick["as_of_utc"].max().to_pydatetime(),
+        clock=run.clock,
         run_id=run.run_id,
         code_version=metadata.version("trading-platform"),
         world=run.settings.world.name,
@@ -195,17 +196,17 @@ class _Guard:
         self._context: RiskContext | None = None
 
     def __call__(self, intent: OrderIntent) -> RiskDecision:
-        now = self._run.clock.now()
         if self._context is None:
             self._context = observe(
                 self._run.ledger,
                 self._run.connect(),
                 self._run.spec,
                 self._run.instruments,
-                now=now,
+                now=self._run.clock.now(),
                 quarantined=self._run.quarantined(),
                 signal_time_utc=intent.as_of_utc,
             )
+        now = self._run.clock.now()
         context = replace(self._context, as_of_utc=now)
         refused = self._run.refusals(now, context)
         (decision,) = decide([intent], context)

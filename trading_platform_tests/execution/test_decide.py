@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trading_platform.brokers.base import BrokerTimeoutError
+from trading_platform.clock import ManualClock
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.signals.model import Signal
@@ -53,6 +54,7 @@ def decide(
         instruments=INSTRUMENTS,
         quarantined=quarantined,
         signal_time_utc=NOW,
+        clock=ManualClock(NOW),
         run_id=run_id,
         code_version="abc",
         world="now",
