@@ -76,7 +76,8 @@ def gateway(work: Path, data: Path, offset: timedelta) -> Iterator[int]:
         said = process.stdout.readline()
         if "paper gateway:" not in said:
             process.kill()
-            raise SystemExit(f"the gateway did not start: {said}")
+            msg = f"the gateway did not start: {said}"
+            raise SystemExit(msg)
         try:
             yield int(said.split(":")[2].split(",")[0])
         finally:
@@ -150,7 +151,8 @@ class Bench:
         sent = trade.submit_current_tick(run)
         done = time.perf_counter() - start
         if sent.new_orders != orders:
-            raise SystemExit(f"{sent.new_orders} of {orders} orders were placed: {sent.outcome[:2000]}")
+            msg = f"{sent.new_orders} of {orders} orders were placed: {sent.outcome[:2000]}"
+            raise SystemExit(msg)
         names = [order.client_order_id for order in self.ledger.orders(ACCOUNT, strategy=spec.name)]
         events = self.ledger.order_events(ACCOUNT, client_order_ids=names)
         acknowledged = [
