@@ -15,6 +15,7 @@ from trading_platform.defs.features.assets import build_features
 from trading_platform.defs.jobs import build_jobs
 from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS
 from trading_platform.defs.market_data.assets import build_bars, build_instruments
+from trading_platform.defs.market_data.corporate_actions import build_corporate_actions
 from trading_platform.defs.orders.assets import build_executions, build_order_intents, build_orders
 from trading_platform.defs.portfolio.assets import performance, positions
 from trading_platform.defs.research.assets import build_session_run
@@ -72,6 +73,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         assets=[
             build_instruments(symbols),
             *(asset for feed in feeds for asset in build_bars(feed)),
+            *build_corporate_actions(feeds),
             *(build_features(feed) for feed in feeds if feed.strategies),
             *(build(spec) for spec in specs for build in (build_signals, build_order_intents, build_orders)),
             build_executions(specs),

@@ -109,11 +109,13 @@ class Broker(Protocol):
         duration: str,
         bar_size: str,
         regular_hours_only: bool = True,
+        is_adjusted: bool = False,
     ) -> pd.DataFrame:
         """Trades bars, oldest first: columns ``ts_utc, open, high, low, close, volume``.
 
         ``ts_utc`` is the bar's start (for daily bars midnight UTC of the session's date). ``end`` of
-        ``None`` means now. ``duration`` and ``bar_size`` are TWS's ("30 D", "5 mins").
+        ``None`` means now. ``duration`` and ``bar_size`` are TWS's ("30 D", "5 mins"). ``is_adjusted``: of a stock,
+        for splits and dividends as of now; then ``end`` must be ``None``.
 
         Raises:
             NoDataError: the broker has nothing for the request.

@@ -3,7 +3,7 @@
 ``<feed>_bars``: a feed's bars and features. ``<strategy>_agent``: the whole chain of one strategy.
 ``session_<calendar>``: all of a calendar's strategies at once, what `trading-platform run` executes.
 ``account``: the broker's truth into the ledger. ``session_<calendar>_log``: the session into MLflow.
-``instruments``: contract details.
+``instruments``: contract details. ``splits_and_dividends``: corporate actions.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import dagster as dg
 
 from trading_platform.defs.features.assets import features_key
 from trading_platform.defs.market_data.assets import INSTRUMENTS, quarantined_key, raw_key, validated_key
+from trading_platform.defs.market_data.corporate_actions import CORPORATE_ACTIONS
 from trading_platform.defs.orders.assets import EXECUTIONS, intents_key, orders_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key
 from trading_platform.defs.signals.assets import signals_key
-from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.market_data.feeds import DAILY, Feed
 from trading_platform.domain.signals.spec import StrategySpec
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Key = tuple[str, str]
 NEVER_RETRIED = {"dagster/max_retries": "0"}
 RETRIED_IF_ITS_WORKER_DIES = {"dagster/max_retries": "1"}
 """For jobs that only read. The instance's default is 0, so a selection made by hand is never started again either."""
+ACTIONS_JOB = "splits_and_dividends"
+"""A job may not share an asset's name."""
 ACCOUNT_WIDE: tuple[Key, ...] = (EXECUTIONS, POSITIONS, PERFORMANCE)
 
 
@@ -91,6 +94,8 @@ def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[Ass
         everything = (INSTRUMENTS, *collected, *chains, *ACCOUNT_WIDE, *logs)
         jobs.append(_job(session_job_name(calendar), everything, f"Everything on calendar {calendar}, once."))
         jobs.append(_job(log_job_name(calendar), logs, f"The session on {calendar} into MLflow."))
+    if DAILY in by_name:
+        jobs.append(_job(ACTIONS_JOB, [CORPORATE_ACTIONS], "Splits and dividends of the stocks with daily bars."))
     jobs.append(_job("instruments", [INSTRUMENTS], "Contract details of every instrument in use."))
     jobs.append(_job("account", ACCOUNT_WIDE, "The broker's orders, fills, positions and equity into the ledger."))
     return jobs

@@ -11,7 +11,7 @@ from functools import partial
 import dagster as dg
 
 from trading_platform.defs.common import TICK_TAG
-from trading_platform.defs.jobs import agent_job_name, bars_job_name, log_job_name
+from trading_platform.defs.jobs import ACTIONS_JOB, agent_job_name, bars_job_name, log_job_name
 from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
 from trading_platform.domain.market_data.feeds import DAILY, MINUTE, Feed
 from trading_platform.domain.signals.spec import StrategySpec
@@ -21,6 +21,7 @@ from trading_platform.settings import get_settings
 NEW_YORK = "America/New_York"
 BARS_DELAY = timedelta(minutes=15)
 LOG_DELAY = timedelta(minutes=30)
+AFTER_OPEN = timedelta(minutes=15)
 # Cron says how often to look, the calendar whether there is something to do: half days, other exchanges and a
 # platform clock that was moved need no line of their own.
 QUARTER_HOURS = "*/15 * * * *"
@@ -52,6 +53,16 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
                     partial(settled_tick, feed.calendar, BARS_DELAY),
                     description="The session's final daily bars, a quarter of an hour after the close.",
                     is_late_welcome=True,
+                )
+            )
+            schedules.append(
+                _schedule(
+                    ACTIONS_JOB,
+                    ACTIONS_JOB,
+                    QUARTER_HOURS,
+                    feed.calendar,
+                    partial(after_open_tick, feed.calendar),
+                    description="Splits and dividends that go ex today, once the session has traded a little.",
                 )
             )
     schedules += [
@@ -92,6 +103,15 @@ def settled_tick(calendar: str, delay: timedelta, moment: datetime) -> dg.RunReq
     if isinstance(session, Skip):
         return dg.SkipReason(session.reason)
     return dg.RunRequest(run_key=f"settled:{session}", partition_key=session.isoformat())
+
+
+def after_open_tick(calendar: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
+    """The unpartitioned run a quarter of an hour after a session of ``calendar`` has opened."""
+    market = get_calendar(calendar)
+    session = market.session_at(now)
+    if session is None or not AFTER_OPEN <= now - market.open_of(session) < 2 * AFTER_OPEN:
+        return dg.SkipReason(f"due a quarter of an hour after {calendar} opens, and it is {now:%Y-%m-%d %H:%M} UTC")
+    return dg.RunRequest(run_key=f"after-open:{session}")
 
 
 def _agent_schedule(spec: StrategySpec) -> dg.ScheduleDefinition:

@@ -71,3 +71,20 @@ class QuarantinedBars(RawBars):
 
     reason: Series[str] = pa.Field(description="Reason code, e.g. high_below_close")
     detail: Series[str] = pa.Field(description="The numbers that convicted the row")
+
+
+class CorporateActions(Table):
+    """Splits and cash dividends. Key: symbol, ex_session, kind."""
+
+    symbol: Series[str] = pa.Field(description="Ticker")
+    ex_session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="First session that trades without it")
+    kind: Series[str] = pa.Field(isin=["split", "dividend"], description="split or dividend")
+    value: Series[float] = pa.Field(
+        **PRICE, description="Split: new shares per old. Dividend: cash per share before the ex-session, USD"
+    )
+    source: Series[str] = pa.Field(description="How it was learned")
+    first_seen_utc: Series[UTCStamp] = pa.Field(description="When the platform first learned of it, platform clock")
+    last_confirmed_utc: Series[UTCStamp] = pa.Field(description="When the source last showed it")
+
+    class Config:
+        unique = ["symbol", "ex_session", "kind"]  # noqa: RUF012 - Pandera reads a plain class

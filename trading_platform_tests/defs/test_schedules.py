@@ -13,7 +13,14 @@ import pytest
 
 from trading_platform.clock import SystemClock
 from trading_platform.definitions import build_definitions
-from trading_platform.defs.schedules import BARS_DELAY, agent_tick, build_schedules, minute_tick, settled_tick
+from trading_platform.defs.schedules import (
+    BARS_DELAY,
+    after_open_tick,
+    agent_tick,
+    build_schedules,
+    minute_tick,
+    settled_tick,
+)
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.resources.platform import configured_feeds, configured_specs
@@ -75,6 +82,7 @@ def test_every_agent_and_collector_has_its_schedule(process):
         "tsla_agent_schedule",
         "minute_ingest_schedule",
         "daily_bars_after_close_schedule",
+        "splits_and_dividends_schedule",
         "session_xnys_log_after_close_schedule",
         "session_24_7_log_after_close_schedule",
     }
@@ -252,3 +260,22 @@ def test_a_new_spec_brings_its_own_schedule():
     feed = Feed("spy_dip", "XNYS", "5 mins", ("SPY",), 2, ("spy_dip",))
     (agent, _log) = build_schedules([spec], [feed])
     assert (agent.name, agent.cron_schedule) == ("spy_dip_agent_schedule", "*/10 * * * *")
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_due"),
+    [
+        ("2013-02-28T14:30", False),  # the open
+        ("2013-02-28T14:45", True),
+        ("2013-02-28T14:59", True),
+        ("2013-02-28T15:00", False),
+        ("2013-03-02T14:45", False),  # a Saturday
+        ("2013-03-11T13:45", True),  # New York has moved its clocks
+    ],
+)
+def test_splits_and_dividends_are_looked_for_once_a_session_when_it_has_traded_a_little(moment, is_due):
+    due = after_open_tick("XNYS", at(moment))
+    assert isinstance(due, dg.RunRequest) is is_due
+    if is_due:
+        assert due.run_key == f"after-open:{moment[:10]}"
+        assert due.partition_key is None

@@ -101,6 +101,7 @@ class IBKRBroker:
         duration: str,
         bar_size: str,
         regular_hours_only: bool = True,
+        is_adjusted: bool = False,
     ) -> pd.DataFrame:
         """Trades bars (AGGTRADES for crypto, midpoints for foreign exchange), never an empty frame."""
         bars = self._retry(
@@ -111,6 +112,7 @@ class IBKRBroker:
                 duration=duration,
                 bar_size=bar_size,
                 regular_hours_only=regular_hours_only,
+                is_adjusted=is_adjusted,
             )
         )
         return translate.to_frame(bars)

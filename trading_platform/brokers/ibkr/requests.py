@@ -59,6 +59,7 @@ async def historical_bars(
     duration: str,
     bar_size: str,
     regular_hours_only: bool,
+    is_adjusted: bool = False,
 ) -> list[BarData]:
     """Bars as the library delivers them, at least one.
 
@@ -79,7 +80,7 @@ async def historical_bars(
             formatIBDatetime(end),
             duration,
             bar_size,
-            translate.what_to_show(instrument),
+            translate.what_to_show(instrument, is_adjusted=is_adjusted),
             regular_hours_only,
             2,
             False,

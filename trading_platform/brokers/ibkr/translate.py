@@ -94,8 +94,17 @@ def to_contract(instrument: Instrument) -> Contract:
     )
 
 
-def what_to_show(instrument: Instrument) -> str:
-    """TWS's name for trades bars of the instrument; foreign exchange has no trades, only midpoints."""
+def what_to_show(instrument: Instrument, *, is_adjusted: bool = False) -> str:
+    """TWS's name for trades bars of the instrument; foreign exchange has no trades, only midpoints.
+
+    Raises:
+        ValueError: adjusted bars of something else than a stock.
+    """
+    if is_adjusted:
+        if instrument.security_type != "STK":
+            msg = f"{instrument.symbol} is no stock: there are no splits and dividends to adjust its bars for"
+            raise ValueError(msg)
+        return "ADJUSTED_LAST"
     return _WHAT_TO_SHOW[instrument.security_type]
 
 

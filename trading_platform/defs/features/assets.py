@@ -13,6 +13,7 @@ from trading_platform.defs.common import (
     table_spec,
 )
 from trading_platform.defs.market_data.assets import validated_key
+from trading_platform.defs.market_data.corporate_actions import CORPORATE_ACTIONS
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
@@ -38,14 +39,16 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             key,
             "Features",
             description=f"Indicators on {feed.bar_size} bars, one column each, computed from the session and the "
-            f"{feed.history_sessions} sessions before it. A value at t uses nothing after t; warm-up values are null. "
+            f"{feed.history_sessions} sessions before it, adjusted for the splits and dividends "
+            "known at each. A value at t uses nothing after t; warm-up values are null. "
             "One row per symbol and bar; key `symbol, ts_utc`; times in UTC.",
             kinds=["talib"],
         ),
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
-        from trading_platform.domain.features.compute import compute_features
+        from trading_platform.domain.features.adjusted import compute_adjusted_features
         from trading_platform.domain.signals.loading import load_strategy
+        from trading_platform.ingest.corporate_actions import actions_of
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
@@ -53,7 +56,9 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         names = sorted({name for strategy in strategies for name in strategy.features})
         # The bar in progress of an intraday feed would change until it ends; the day's bar is the day so far.
         seen = bars if feed.is_daily else bars[bars["is_final"]]
-        computed = compute_features(seen, names)
+        store = lake.get_lake()
+        actions = actions_of(store.read_table(CORPORATE_ACTIONS)) if store.has_table(CORPORATE_ACTIONS) else []
+        computed = compute_adjusted_features(seen, names, actions, as_of=max(sessions_of(context)))
         own = computed[computed["session"].isin(context.partition_keys)]
         is_warm = own[names].notna().all(axis=1)
         yield from emit(

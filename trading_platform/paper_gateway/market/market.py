@@ -6,6 +6,7 @@ reads no clock. Nothing it says at ``now`` depends on what comes after.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
@@ -77,13 +78,15 @@ class Market:
         now: datetime,
         *,
         regular_hours_only: bool = True,
+        is_adjusted: bool = False,
     ) -> list[Bar]:
         """Bars that start in [``start``, ``end``) and have started by ``now`` (tz-aware), oldest first.
 
         Intraday bars are aligned to the session's open (midnight UTC where the market never closes), bars of a
         day and longer carry midnight UTC of their first session. The bar in progress holds the minutes that
         are complete at ``now``; before its first one it is empty, at the last price. Nothing trades outside
-        the session, so ``regular_hours_only`` makes no difference.
+        the session, so ``regular_hours_only`` makes no difference. ``is_adjusted``: prices before a split or
+        dividend that went ex by ``now`` are brought to the scale after it, as TWS's ADJUSTED_LAST has them.
 
         Raises:
             ValueError: a bar size that is not served.
@@ -105,7 +108,17 @@ class Market:
             last = min(index.opened_by(now), index.up_to(end.astimezone(UTC).date() + more))
             days = [self._daily_bar(contract, position, now) for position in range(first, last + 1)]
             bars = group_days([bar for bar in days if bar is not None], period)
-        return [bar for bar in bars if start <= bar.ts_utc < end]
+        found = [bar for bar in bars if start <= bar.ts_utc < end]
+        return [self._adjusted(contract, bar, now) for bar in found] if is_adjusted else found
+
+    def _adjusted(self, contract: Contract, bar: Bar, now: datetime) -> Bar:
+        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        latest, own = source.latest(index.opened_by(now)), index.up_to(bar.ts_utc.astimezone(UTC).date())
+        if latest is None:
+            return bar
+        factor = source.adjustment(own) / source.adjustment(latest)
+        prices = {name: round(getattr(bar, name) * factor, 6) for name in ("open", "high", "low", "close", "wap")}
+        return bar if factor == 1.0 else replace(bar, **prices)
 
     def top_of_book(self, contract: Contract, now: datetime) -> TopOfBook | None:
         """Bid, ask and last at ``now``; the last session's close when the market is closed.

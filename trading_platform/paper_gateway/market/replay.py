@@ -38,6 +38,10 @@ class Source(Protocol):
         """The session's real minutes; None when they have to be made from the day."""
         ...
 
+    def adjustment(self, position: int) -> float:
+        """The session's factor for splits and dividends; the ratio of two sessions' factors makes prices comparable."""
+        ...
+
 
 class ReplayedSource:
     """Bars of a symbol that has data.
@@ -106,6 +110,12 @@ class ReplayedSource:
         if bars.step == 1:
             return _spread(bars, length)
         return self._split(bars, length, index.days[position].isoformat())
+
+    def adjustment(self, position: int) -> float:
+        """The data's factor while the history plays for the first time; replays go on without splits and dividends."""
+        found, history = self._find(position), self._history
+        is_original = found is not None and found[1] is None
+        return float(history.factor[found[0]]) if found is not None and is_original else float(history.factor[-1])
 
     def _find(self, position: int) -> tuple[int, float | None] | None:
         """The row that plays at ``position`` and the scale of its prices (None: as they are)."""

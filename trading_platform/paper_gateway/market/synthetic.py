@@ -42,6 +42,11 @@ class SyntheticSource:
             return None
         return DayBar(*self._bars[:, row].tolist())
 
+    def adjustment(self, position: int) -> float:
+        """Made-up shares are never split and pay nothing."""
+        del position
+        return 1.0
+
     def latest(self, position: int) -> int | None:
         """The newest position up to ``position`` that has a bar."""
         return position if position >= self.first_position else None

@@ -128,6 +128,7 @@ def _bars(hub: Hub, contract: Contract, request: messages.HistoryRequest, span: 
         span.end,
         span.until,
         regular_hours_only=request.regular_hours_only,
+        is_adjusted=request.what == "ADJUSTED_LAST",
     )
     if request.what in ("TRADES", "AGGTRADES", "ADJUSTED_LAST"):
         return bars
