@@ -8,15 +8,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 from trading_platform.domain.orders.model import OrderIntent
+from trading_platform.domain.orders.risk.books import Book, book_with
 from trading_platform.domain.orders.risk.context import (
     Reach,
     RiskContext,
     UnevaluableError,
     account_reach,
     finite,
-    quote_prices,
     strategy_reach,
-    valuation_price,
 )
 from trading_platform.domain.orders.risk.limits import Limits
 
@@ -35,13 +34,9 @@ class Scope:
             return account_reach(symbol, intent, context)
         return strategy_reach(symbol, intent, self.strategy, context)
 
-    def symbols(self, intent: OrderIntent, context: RiskContext) -> list[str]:
-        """What the whole holds or may come to hold, by name."""
-        positions = context.account_positions if self.strategy is None else context.strategy_positions
-        found = {symbol for symbol, quantity in positions.items() if quantity}
-        found |= {order.symbol for order in context.working if self.strategy in (None, order.strategy)}
-        found |= {order.request.symbol for order in context.approved if self.strategy in (None, order.strategy)}
-        return sorted(found | {intent.request.symbol})
+    def book(self, intent: OrderIntent, context: RiskContext) -> Book:
+        """What the whole holds and may come to hold, ``intent`` included."""
+        return book_with(intent, self.strategy, context)
 
 
 def scopes(intent: OrderIntent, context: RiskContext) -> tuple[Scope, Scope]:
@@ -80,16 +75,10 @@ def account_gross_usd(intent: OrderIntent, context: RiskContext) -> Decimal:
     if context.account is None:
         msg = "no account summary"
         raise UnevaluableError(msg)
-    orders = (*context.approved, intent)
-    held = added = Decimal(0)
-    for symbol in Scope("account", context.account_limits, None).symbols(intent, context):
-        reach = account_reach(symbol, intent, context)
-        quote = context.quotes.get(symbol)
-        if reach.added or (quote is not None and quote_prices(quote)):
-            price = valuation_price(symbol, context, orders)
-            held += abs(reach.position) * price
-            added += reach.added * price
-    return max(held, finite(context.account.gross_position_value, "gross position value of the account")) + added
+    book = book_with(intent, None, context)
+    book.require_prices_of_pending()
+    reported = finite(context.account.gross_position_value, "gross position value of the account")
+    return max(book.totals.held, reported) + book.totals.added
 
 
 def count_orders(intent: OrderIntent, context: RiskContext, window: timedelta, strategy: str | None) -> int:
