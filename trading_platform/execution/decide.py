@@ -7,18 +7,19 @@ the stored decision, whatever the market says by then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from trading_platform.brokers.base import Broker
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.intents import SkippedSignal, build_intents
-from trading_platform.domain.orders.risk.decision import decide
+from trading_platform.domain.orders.risk.cutting import judge, judge_again
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision
-from trading_platform.execution.observe import equity_of, observe
+from trading_platform.execution.observe import due_bars, equity_of, observe
+from trading_platform.execution.what_if import ask_what_ifs
 from trading_platform.storage.ledger import Ledger, Tick, TickRecord
 
 
@@ -44,6 +45,7 @@ def decide_tick(
     run_id: str,
     code_version: str,
     world: str,
+    newest_bars: Mapping[str, datetime] | None = None,
 ) -> DecidedTick:
     """Decide the tick, unless it has been decided before.
 
@@ -53,6 +55,7 @@ def decide_tick(
         instruments: every instrument the platform knows, by symbol.
         quarantined: symbols whose bars failed validation in the session.
         signal_time_utc: when the signals were made; ``None`` when there are none.
+        newest_bars: start of each symbol's newest bar that has ended, tz-aware UTC; ``None``: not known.
 
     Raises:
         BrokerError: the broker's account can't be read; nothing was stored.
@@ -69,6 +72,7 @@ def decide_tick(
         now=decision.as_of_utc,
         quarantined=quarantined,
         signal_time_utc=signal_time_utc,
+        bars=due_bars(spec, newest_bars, tick_utc=decision.tick_utc, as_of_utc=decision.as_of_utc),
     )
     plan = build_intents(
         signals,
@@ -83,7 +87,10 @@ def decide_tick(
         session=decision.session,
         account=broker.account,
     )
-    decisions = decide(plan.intents, context)
+    judged = judge(plan.intents, context, spec)
+    what_ifs = ask_what_ifs(broker, instruments, judged, context)
+    if what_ifs:
+        judged = judge_again(judged, replace(context, what_ifs=what_ifs))
     tick = Tick(
         account=broker.account,
         strategy=spec.name,
@@ -94,5 +101,5 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, list(zip(plan.intents, decisions, strict=True)))
+    record = ledger.record_tick(tick, judged)
     return DecidedTick(record, plan.skipped, equity_of(context))

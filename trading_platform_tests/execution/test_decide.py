@@ -6,12 +6,14 @@ import threading
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trading_platform.brokers.base import BrokerTimeoutError
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.bars import due_bar
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.ticks import Decision, decision_at
 from trading_platform.execution.decide import DecidedTick, decide_tick
@@ -22,6 +24,7 @@ from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW
 
 SPEC = spec(name="momentum", universe=("AAPL", "IBM"))
 INSTRUMENTS = {symbol: Instrument(symbol) for symbol in ("AAPL", "IBM")}
+BARS = {symbol: due_bar("5 mins", get_calendar("XNYS"), NOW) for symbol in INSTRUMENTS}
 SIGNALS = [signal("AAPL", 0.5, 170.5), signal("IBM", 0.5, 170.5)]
 
 
@@ -43,6 +46,7 @@ def decide(
     *,
     run_id: str = "run",
     quarantined: frozenset[str] = frozenset(),
+    **changes: Any,
 ) -> DecidedTick:
     return decide_tick(
         ledger,
@@ -56,6 +60,7 @@ def decide(
         run_id=run_id,
         code_version="abc",
         world="now",
+        **{"newest_bars": BARS, **changes},
     )
 
 

@@ -217,7 +217,10 @@ class AccountSummary:
 
 @dataclass(frozen=True)
 class Quote:
-    """Top of the book. Any price may be ``None``; ``ts_utc`` is when it was last updated."""
+    """Top of the book. Any price may be ``None``; ``ts_utc`` is when it was last updated.
+
+    ``is_halted`` tells whether the exchange has halted trading; ``None`` where the broker does not say.
+    """
 
     symbol: str
     bid: Decimal | None
@@ -225,3 +228,4 @@ class Quote:
     last: Decimal | None
     ts_utc: datetime
     is_delayed: bool = False
+    is_halted: bool | None = None

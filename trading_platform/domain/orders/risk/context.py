@@ -6,7 +6,7 @@ A number that is missing or not finite raises :class:`UnevaluableError`: ``decid
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -159,6 +159,12 @@ class RiskContext:
     def books(self) -> dict[str | None, Book]:
         """What ``books`` keeps of each scope, so that it is summed once and not once per control and order."""
         return {}
+
+    def at(self, moment: datetime) -> RiskContext:
+        """The same state of the world, judged at ``moment``."""
+        later = replace(self, as_of_utc=moment)
+        vars(later).update(pending=self.pending, books=self.books)
+        return later
 
     @property
     def max_price_age(self) -> timedelta:

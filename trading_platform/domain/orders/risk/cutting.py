@@ -15,7 +15,8 @@ from trading_platform.domain.orders.model import ControlResult, OrderIntent, Ris
 from trading_platform.domain.orders.risk.base import QuantityLimit, RiskControl, name_of
 from trading_platform.domain.orders.risk.books import approve
 from trading_platform.domain.orders.risk.context import RiskContext
-from trading_platform.domain.orders.risk.decision import decide_one, default_controls
+from trading_platform.domain.orders.risk.decision import decide, decide_one, default_controls
+from trading_platform.domain.signals.spec import StrategySpec
 
 CUT = "CutToLimits"
 """Name of the result that a decision on a cut order carries beside the controls'. It is always passed."""
@@ -71,6 +72,30 @@ def decide_cut(
         if decision.is_approved:
             context = approve(chosen, context)
     return judged
+
+
+def judge(
+    intents: Sequence[OrderIntent], context: RiskContext, spec: StrategySpec
+) -> list[tuple[OrderIntent, RiskDecision]]:
+    """Put a tick's planned intents before all controls, cut to limits if the spec's sizing says so.
+
+    Backtest, replay, paper and live call this one function on what ``build_intents`` planned.
+    """
+    if spec.sizing.on_limit == "reject":
+        return list(zip(intents, decide(intents, context), strict=True))
+    return decide_cut(intents, context, smallest_trade_usd=spec.order.min_trade_notional_usd)
+
+
+def judge_again(
+    judged: Sequence[tuple[OrderIntent, RiskDecision]], context: RiskContext
+) -> list[tuple[OrderIntent, RiskDecision]]:
+    """The same intents, of the same size, by a context that knows more. What was noted of cuts stays noted."""
+    intents = [intent for intent, _ in judged]
+    decisions = decide(intents, context)
+    return [
+        (intent, replace(decision, results=(*decision.results, *(r for r in before.results if r.control == CUT))))
+        for (intent, before), decision in zip(judged, decisions, strict=True)
+    ]
 
 
 def cut_to_limits(
