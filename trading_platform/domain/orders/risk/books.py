@@ -106,7 +106,12 @@ def book_with(intent: OrderIntent, strategy: str | None, context: RiskContext) -
     Raises:
         UnevaluableError: a position or a pending quantity is no number.
     """
-    return _book(strategy, context).with_line(_line(intent.request.symbol, intent, strategy, context))
+    notes = context.notes_on(intent)
+    known: Book | None = notes.get(("book", strategy))
+    if known is None:
+        line = _line(intent.request.symbol, intent, strategy, context)
+        known = notes["book", strategy] = _book(strategy, context).with_line(line)
+    return known
 
 
 def approve(intent: OrderIntent, context: RiskContext) -> RiskContext:
@@ -115,6 +120,10 @@ def approve(intent: OrderIntent, context: RiskContext) -> RiskContext:
     approved = replace(context, approved=(*context.approved, intent))
     orders = (*context.pending.get(symbol, ()), PendingOrder.from_intent(intent))
     vars(approved)["pending"] = {**context.pending, symbol: orders}
+    vars(approved)["order_names"] = {
+        (what, strategy): names | {intent.client_order_id} if strategy in (None, intent.strategy) else names
+        for (what, strategy), names in context.order_names.items()
+    }
     for strategy, book in context.books.items():
         if strategy in (None, intent.strategy):
             approved.books[strategy] = book.with_line(_line(symbol, None, strategy, approved))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.orders.model import AccountSummary, OrderIntent, Quote, Side, WhatIf
@@ -88,24 +88,43 @@ class DueBars:
 
 @dataclass(frozen=True)
 class PendingOrder:
-    """An order that may still fill, with every price it names. ``signed_quantity`` is positive when it buys."""
+    """An order that may still fill, with every price it names. ``quantity`` is its unsigned, unfilled rest.
+
+    ``is_approved``: it was approved in this tick and not sent yet.
+    """
 
     client_order_id: str
     strategy: str
-    signed_quantity: Decimal
+    side: Side
+    quantity: Decimal
+    limit_price: Decimal | None
     prices: tuple[Decimal, ...]
+    is_approved: bool
+    signed_quantity: Decimal
 
     @classmethod
     def from_working(cls, order: WorkingOrder) -> PendingOrder:
-        """A working order; its limit is its only price."""
+        """A working order; its limit is the only price that is known of it."""
         prices = () if order.limit_price is None else (order.limit_price,)
-        return cls(order.client_order_id, order.strategy, order.signed_quantity, prices)
+        return cls._of(order, prices, is_approved=False)
 
     @classmethod
     def from_intent(cls, intent: OrderIntent) -> PendingOrder:
         """An intent as if it will fill."""
-        signed = WorkingOrder.from_intent(intent).signed_quantity
-        return cls(intent.client_order_id, intent.strategy, signed, _prices_of(intent))
+        return cls._of(WorkingOrder.from_intent(intent), _prices_of(intent), is_approved=True)
+
+    @classmethod
+    def _of(cls, order: WorkingOrder, prices: tuple[Decimal, ...], *, is_approved: bool) -> PendingOrder:
+        return cls(
+            order.client_order_id,
+            order.strategy,
+            order.side,
+            order.remaining_quantity,
+            order.limit_price,
+            prices,
+            is_approved,
+            order.signed_quantity,
+        )
 
 
 @dataclass(frozen=True)
@@ -159,6 +178,21 @@ class RiskContext:
     def books(self) -> dict[str | None, Book]:
         """What ``books`` keeps of each scope, so that it is summed once and not once per control and order."""
         return {}
+
+    @cached_property
+    def order_names(self) -> dict[tuple[str, str | None], frozenset[str]]:
+        """What ``scopes`` keeps of each scope's orders, by what is counted and strategy."""
+        return {}
+
+    def notes_on(self, intent: OrderIntent) -> dict[object, Any]:
+        """What was worked out about ``intent`` in this context, for the next control that asks the same.
+
+        Only the notes on the last intent are kept.
+        """
+        noted: tuple[OrderIntent, dict[object, Any]] | None = vars(self).get("_notes")
+        if noted is None or noted[0] is not intent:
+            noted = vars(self)["_notes"] = (intent, {})
+        return noted[1]
 
     def at(self, moment: datetime) -> RiskContext:
         """The same state of the world, judged at ``moment``."""
@@ -310,6 +344,14 @@ def is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
     Together with all pending orders on its side it must not cross zero, neither in the strategy's holding
     nor in the account's: an order that opens is never taken for one that closes.
     """
+    notes = context.notes_on(intent)
+    known = notes.get(is_reducing)
+    if known is None:
+        known = notes[is_reducing] = _is_reducing(intent, context)
+    return bool(known)
+
+
+def _is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
     symbol = intent.request.symbol
     reaches = (
         strategy_reach(symbol, intent, intent.strategy, context),

@@ -12,12 +12,14 @@ from trading_platform.domain.orders.risk.books import Book, book_with
 from trading_platform.domain.orders.risk.context import (
     Reach,
     RiskContext,
+    Submission,
     UnevaluableError,
     account_reach,
     finite,
     strategy_reach,
 )
 from trading_platform.domain.orders.risk.limits import Limits
+from trading_platform.domain.orders.working import WorkingOrder
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,29 @@ def count_orders(intent: OrderIntent, context: RiskContext, window: timedelta, s
     if context.recent_submissions is None:
         msg = "what was sent recently could not be read from the ledger"
         raise UnevaluableError(msg)
-    since = context.as_of_utc - window
-    names = {
-        sent.client_order_id
-        for sent in context.recent_submissions
-        if sent.sent_utc > since and strategy in (None, sent.strategy)
-    }
-    names |= {order.client_order_id for order in context.approved if strategy in (None, order.strategy)}
-    return len(names | {intent.client_order_id})
+    key = (f"sent within {window}", strategy)
+    names = context.order_names.get(key)
+    if names is None:
+        since = context.as_of_utc - window
+        sent = {o.client_order_id for o in context.recent_submissions if o.sent_utc > since and _is_of(o, strategy)}
+        approved = {order.client_order_id for order in context.approved if _is_of(order, strategy)}
+        names = context.order_names[key] = frozenset(sent | approved)
+    return len(names) + (intent.client_order_id not in names)
+
+
+def open_order_names(strategy: str | None, context: RiskContext) -> frozenset[str]:
+    """Names of what works, is in doubt or was approved in this tick; orders placed by hand have none."""
+    key = ("open", strategy)
+    names = context.order_names.get(key)
+    if names is None:
+        orders: tuple[WorkingOrder | OrderIntent, ...] = (*context.working, *context.approved)
+        names = frozenset(order.client_order_id for order in orders if _is_of(order, strategy)) - {""}
+        context.order_names[key] = names
+    return names
+
+
+def _is_of(order: WorkingOrder | OrderIntent | Submission, strategy: str | None) -> bool:
+    return strategy in (None, order.strategy)
 
 
 def first_breach(
