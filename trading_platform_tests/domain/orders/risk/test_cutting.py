@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trading_platform.domain.orders.intents import build_intents
 from trading_platform.domain.orders.model import ControlResult, OrderIntent, WhatIf
 from trading_platform.domain.orders.risk.base import QuantityLimit, name_of, verdict
 from trading_platform.domain.orders.risk.books import approve
-from trading_platform.domain.orders.risk.context import RiskContext
+from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, is_reducing, strategy_reach
 from trading_platform.domain.orders.risk.cutting import CUT, cut_to_limits, decide_cut, judge, judge_again
 from trading_platform.domain.orders.risk.decision import decide, default_controls
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
+from trading_platform.domain.signals.model import Signal
 from trading_platform_tests.domain.orders import builders as b
 
 D = Decimal
@@ -276,3 +278,104 @@ def test_sums_carried_from_order_to_order_are_the_sums_done_anew(
         assert afresh == decision
         if decision.is_approved:
             context = replace(context, approved=(*context.approved, intent))
+
+
+METHODS: list[dict[str, Any]] = [
+    {"method": "percent_of_equity"},
+    {"method": "fixed_notional", "notional_usd": 30_000},
+    {"method": "fixed_quantity", "quantity": 500},
+    {"method": "volatility_target", "target_volatility": "0.2"},
+    {"method": "atr_risk", "risk_fraction": "0.01"},
+    {"method": "fractional_kelly", "payoff_ratio": 1},
+]
+
+
+def sized_and_judged(
+    sizing: dict[str, Any], signals: list[Signal], context: RiskContext, equity: Decimal
+) -> dict[str, Decimal]:
+    """Signed quantities of the approved orders of a tick, by symbol."""
+    spec = b.spec(sizing=sizing | {"equity_fraction": 1}, universe=tuple(PRICES))
+    plan = build_intents(
+        signals,
+        spec,
+        equity=equity,
+        positions=context.strategy_positions,
+        working=context.working,
+        quotes=context.quotes,
+        instruments=context.instruments,
+        tick=b.TICK,
+        as_of=b.NOW,
+        session=b.SESSION,
+        account=b.ACCOUNT,
+    )
+    return {
+        intent.request.symbol: intent.request.quantity * (1 if intent.request.side == "BUY" else -1)
+        for intent, decision in judge(plan.intents, context, spec)
+        if decision.is_approved
+    }
+
+
+measured = st.builds(
+    lambda weight, volatility, atr, confidence: {
+        "target_weight": weight,
+        "side": "LONG" if weight > 0 else "SHORT" if weight < 0 else "FLAT",
+        "volatility": volatility,
+        "atr": atr,
+        "confidence": confidence,
+    },
+    st.floats(-1, 1),
+    st.floats(1e-4, 0.1),
+    st.floats(0.1, 50),
+    st.floats(0, 1),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(contexts(), st.sampled_from(METHODS), st.lists(measured, min_size=3, max_size=3))
+def test_whatever_a_method_asks_for_the_orders_of_a_tick_together_keep_every_limit(
+    context: RiskContext, sizing: dict[str, Any], inputs: list[dict[str, Any]]
+) -> None:
+    signals = [
+        replace(b.signal(symbol, price=float(price)), **changes)
+        for (symbol, price), changes in zip(PRICES.items(), inputs, strict=True)
+    ]
+    assert context.account is not None
+    approved = sized_and_judged(sizing, signals, context, context.account.net_liquidation)
+    limits = context.limits
+    for symbol, quantity in approved.items():
+        assert abs(quantity) <= limits.max_order_quantity
+        assert abs(quantity) * PRICES[symbol] <= limits.max_order_notional_usd
+    opened = {
+        symbol: quantity
+        for symbol, quantity in approved.items()
+        if not is_reducing(b.intent(symbol, "BUY" if quantity > 0 else "SELL", abs(quantity)), context)
+    }
+    pending = {symbol: strategy_reach(symbol, None, "tsla", context) for symbol in PRICES}
+    gross = D(0)
+    for symbol, reach in pending.items():
+        signed = approved.get(symbol, D(0))
+        largest = max(abs(reach.highest + max(signed, D(0))), abs(reach.lowest + min(signed, D(0))))
+        gross += largest * PRICES[symbol]
+        if symbol in opened:
+            assert largest <= limits.max_position_quantity
+            assert largest * PRICES[symbol] <= limits.max_position_notional_usd
+    if opened:
+        assert gross <= limits.max_gross_exposure_usd
+
+
+@settings(deadline=None, max_examples=100)
+@given(limits, st.sampled_from(METHODS), measured, st.integers(1_000, 10**6), st.integers(0, 10**6))
+def test_more_equity_never_makes_an_order_smaller_whatever_cuts_it(
+    own: dict[str, Any], sizing: dict[str, Any], inputs: dict[str, Any], equity: int, more: int
+) -> None:
+    signal = replace(b.signal(), **inputs)
+
+    def bought(money: Decimal) -> Decimal:
+        context = b.context(
+            limits=Limits.model_validate(own),
+            account=b.summary(available=money, equity=money),
+            equity_marks=EquityMarks(money, money),
+        )
+        return abs(sized_and_judged(sizing, [signal], context, money).get("TSLA", D(0)))
+
+    assert bought(D(equity + more)) >= bought(D(equity))
