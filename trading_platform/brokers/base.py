@@ -18,6 +18,7 @@ from trading_platform.domain.orders.model import (
     OrderRequest,
     Position,
     Quote,
+    WhatIf,
 )
 
 if TYPE_CHECKING:
@@ -134,6 +135,16 @@ class Broker(Protocol):
             OrderRejectedError: refused; not live.
             AmbiguousOrderError: sent, but not acknowledged within the time-out or before a disconnect.
             BrokerConnectionError: nothing was sent.
+        """
+        ...
+
+    def what_if(self, instrument: Instrument, request: OrderRequest) -> WhatIf:
+        """Ask what one order would do to the account's margin. One message; nothing is placed.
+
+        Raises:
+            OrderRejectedError: the broker would refuse the order.
+            ReadOnlyError: the connection is read-only; nothing was asked.
+            BrokerError: there is no answer; it says nothing about the order.
         """
         ...
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from statistics import mode
 from zoneinfo import ZoneInfo
 
 UTC = timezone.utc
 FIRST_SESSION = date(1998, 1, 2)
 LAST_SESSION = date(2035, 12, 31)
 ALWAYS_OPEN = "24/7"
+SESSIONS_PER_YEAR = 252
+DAYS_PER_YEAR = 365
+"""Periods per year of markets that never close."""
 
 
 class TradingCalendar:
@@ -97,6 +101,16 @@ class TradingCalendar:
     def session_minutes(self, session: date) -> int:
         """Length of the session in minutes: 390 on a usual XNYS day, 210 on a half day."""
         return int((self.close_of(session) - self.open_of(session)).total_seconds() // 60)
+
+    @property
+    def sessions_per_year(self) -> int:
+        """By convention 252 on an exchange, 365 where every day is a session."""
+        return DAYS_PER_YEAR if self.is_always_open else SESSIONS_PER_YEAR
+
+    @cached_property
+    def usual_session_minutes(self) -> int:
+        """Length of a usual session: 390 minutes on XNYS, 1440 around the clock."""
+        return mode(self.session_minutes(session) for session in self._days[-DAYS_PER_YEAR:])
 
     def tick_of(self, moment: datetime, cadence: timedelta) -> datetime:
         """The newest instant ``open + k × cadence`` that is not after ``moment``.

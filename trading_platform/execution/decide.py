@@ -15,11 +15,12 @@ from trading_platform.brokers.base import Broker
 from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.intents import SkippedSignal, build_intents
-from trading_platform.domain.orders.risk.decision import decide
+from trading_platform.domain.orders.risk.cutting import judge, judge_again
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision
-from trading_platform.execution.observe import equity_of, observe
+from trading_platform.execution.observe import due_bars, equity_of, observe
+from trading_platform.execution.what_if import ask_what_ifs
 from trading_platform.storage.ledger import Ledger, Tick, TickRecord
 
 
@@ -46,6 +47,7 @@ def decide_tick(
     run_id: str,
     code_version: str,
     world: str,
+    newest_bars: Mapping[str, datetime] | None = None,
 ) -> DecidedTick:
     """Decide the tick, unless it has been decided before.
 
@@ -55,6 +57,7 @@ def decide_tick(
         instruments: every instrument the platform knows, by symbol.
         quarantined: symbols whose bars failed validation in the session.
         signal_time_utc: when the signals were made; ``None`` when there are none.
+        newest_bars: start of each symbol's newest bar that has ended, tz-aware UTC; ``None``: not known.
         clock: asked once everything was gathered. Hundreds of quotes take a while at the broker's pace, and ages
             are judged at the moment they are known, not at the one the asking began.
 
@@ -73,8 +76,9 @@ def decide_tick(
         now=decision.as_of_utc,
         quarantined=quarantined,
         signal_time_utc=signal_time_utc,
+        bars=due_bars(spec, newest_bars, tick_utc=decision.tick_utc, as_of_utc=decision.as_of_utc),
     )
-    context = replace(context, as_of_utc=clock.now())
+    context = context.at(clock.now())
     plan = build_intents(
         signals,
         spec,
@@ -88,7 +92,10 @@ def decide_tick(
         session=decision.session,
         account=broker.account,
     )
-    decisions = decide(plan.intents, context)
+    judged = judge(plan.intents, context, spec)
+    what_ifs = ask_what_ifs(broker, instruments, judged, context)
+    if what_ifs:
+        judged = judge_again(judged, replace(context, what_ifs=what_ifs))
     tick = Tick(
         account=broker.account,
         strategy=spec.name,
@@ -99,5 +106,5 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, list(zip(plan.intents, decisions, strict=True)))
+    record = ledger.record_tick(tick, judged)
     return DecidedTick(record, plan.skipped, equity_of(context))

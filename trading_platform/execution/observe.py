@@ -15,7 +15,7 @@ from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerE
 from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import AccountSummary, Quote
-from trading_platform.domain.orders.risk.context import EquityMarks, Halt, RiskContext, SessionHours
+from trading_platform.domain.orders.risk.context import DueBars, EquityMarks, Halt, RiskContext, SessionHours
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.portfolio.trades import closed_trades
 from trading_platform.domain.signals.spec import StrategySpec
@@ -39,6 +39,7 @@ def observe(
     now: datetime,
     quarantined: Iterable[str],
     signal_time_utc: datetime | None,
+    bars: DueBars | None = None,
 ) -> RiskContext:
     """Ask ledger and broker for all that a decision of ``spec`` needs.
 
@@ -47,6 +48,7 @@ def observe(
         now: the moment, tz-aware UTC; quotes are judged by their age at it.
         quarantined: symbols with bars that failed validation in the current session.
         signal_time_utc: when the signals were made; ``None`` if there are none.
+        bars: which bars there are and must be, see :func:`due_bars`; ``None`` refuses whatever asks for them.
 
     Raises:
         BrokerError: account, positions or open orders could not be read; without them nothing is decided.
@@ -80,7 +82,27 @@ def observe(
         equity_marks=_equity_marks(ledger, spec, summary, session.open_utc if session is not None else now, now),
         closed_trades=closed_trades(fill.execution for fill in ledger.fills(account, strategy=spec.name)),
         sectors={symbol: instrument.sector for symbol, instrument in instruments.items()},
+        bars=bars,
     )
+
+
+def due_bars(
+    spec: StrategySpec, newest: Mapping[str, datetime] | None, *, tick_utc: datetime, as_of_utc: datetime
+) -> DueBars | None:
+    """Which bar a decision at ``as_of_utc`` must rest on, beside those there are.
+
+    It is the last one that had ended when the tick began, or ``max_bar_lag_seconds`` before the decision if that is
+    later; of daily bars it is the session's own.
+
+    Args:
+        newest: start of each symbol's newest bar that has ended, tz-aware UTC; ``None``: not known.
+    """
+    if newest is None:
+        return None
+    from trading_platform.domain.market_data.bars import due_bar
+
+    moment = max(tick_utc, as_of_utc - timedelta(seconds=spec.limits.max_bar_lag_seconds))
+    return DueBars(due_bar(spec.bar_size, get_calendar(spec.calendar), moment), newest)
 
 
 def _session_hours(calendar: TradingCalendar, now: datetime) -> SessionHours | None:

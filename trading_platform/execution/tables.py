@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.domain.orders.model import OrderStatus, RiskDecision
+from trading_platform.domain.orders.risk.cutting import CUT
 from trading_platform.domain.portfolio.performance import slippage_bps
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.orders import Executions, OrderIntents, Orders
@@ -32,7 +33,9 @@ def intents_table(ledger: Ledger, account: str, strategy: str, sessions: Sequenc
                 "limit_price": _number(order.intent.request.limit_price),
                 "decision_price_usd": float(order.intent.decision_price),
                 "notional_usd": float(order.intent.notional_usd),
+                **_cut(order, decision),
                 "is_approved": decision is not None and decision.is_approved,
+                "reason_codes": ", ".join(decision.reason_codes) if decision is not None else "Undecided",
                 "reasons": "; ".join(decision.reasons) if decision is not None else "no risk decision is stored",
             }
         )
@@ -76,6 +79,17 @@ def executions_table(ledger: Ledger, account: str) -> pd.DataFrame:
         for fill in ledger.fills(account)
     ]
     return pd.DataFrame(rows) if rows else empty(Executions)
+
+
+def _cut(order: LedgerOrder, decision: RiskDecision | None) -> dict[str, Any]:
+    """The quantity that was wanted, and what it was cut for if it was."""
+    for result in decision.results if decision is not None else ():
+        if result.control == CUT:
+            return {
+                "wanted_quantity": float(result.numbers["wanted_quantity"]),
+                "cut_by": result.numbers["binding_control"],
+            }
+    return {"wanted_quantity": float(order.intent.request.quantity), "cut_by": ""}
 
 
 def _slippage(order: LedgerOrder) -> float:

@@ -7,10 +7,11 @@ send nothing, and say so. Then the tick is decided once (``decide``) and sent on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import metadata
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.brokers.base import Broker
@@ -19,6 +20,7 @@ from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.guards import SubmissionAttempt, refusals
 from trading_platform.domain.orders.model import ControlResult, OrderIntent, RiskDecision
+from trading_platform.domain.orders.risk.books import approve
 from trading_platform.domain.orders.risk.context import Halt, RiskContext
 from trading_platform.domain.orders.risk.decision import decide
 from trading_platform.domain.signals.model import Signal
@@ -26,7 +28,7 @@ from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision, Skip, decision_at
 from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.decide import decide_tick
-from trading_platform.execution.observe import observe
+from trading_platform.execution.observe import due_bars, observe
 from trading_platform.execution.report import SubmissionReport
 from trading_platform.execution.submit import submit_tick
 from trading_platform.settings import Settings
@@ -44,7 +46,7 @@ class OrderRun:
     """One Dagster run of one strategy's orders.
 
     ``connect`` opens the broker connection when first needed; ``quarantined`` looks up the symbols with bars that
-    failed validation in the session.
+    failed validation in the session; ``newest_bars`` each symbol's newest bar that has ended, ``None`` if unknown.
     """
 
     spec: StrategySpec
@@ -58,6 +60,7 @@ class OrderRun:
     connect: Callable[[], Broker]
     quarantined: Callable[[], frozenset[str]]
     log: Callable[[str], object]
+    newest_bars: Callable[[], Mapping[str, datetime] | None] = lambda: None
 
     @cached_property
     def calendar(self) -> TradingCalendar:
@@ -133,6 +136,7 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
         due,
         instruments=run.instruments,
         quarantined=run.quarantined(),
+        newest_bars=run.newest_bars(),
         signal_time_utc=at_tick["as_of_utc"].max().to_pydatetime(),
         clock=run.clock,
         run_id=run.run_id,
@@ -205,16 +209,22 @@ class _Guard:
                 now=self._run.clock.now(),
                 quarantined=self._run.quarantined(),
                 signal_time_utc=intent.as_of_utc,
+                bars=due_bars(
+                    self._run.spec,
+                    self._run.newest_bars(),
+                    tick_utc=intent.tick_utc,
+                    as_of_utc=intent.as_of_utc,
+                ),
             )
         now = self._run.clock.now()
-        context = replace(self._context, as_of_utc=now)
+        context = self._context.at(now)
         refused = self._run.refusals(now, context)
         (decision,) = decide([intent], context)
         if refused:
             guard = ControlResult("RunGuards", is_passed=False, reason="; ".join(refused), numbers={})
             return RiskDecision(intent.client_order_id, (*decision.results, guard))
         if decision.is_approved:
-            self._context = replace(self._context, approved=(*self._context.approved, intent))
+            self._context = approve(intent, self._context)
         return decision
 
 
@@ -226,7 +236,14 @@ def _signal(row: Mapping[Any, Any]) -> Signal:
         confidence=float(row["confidence"]),
         price=float(row["price"]),
         reason=row["reason"],
+        volatility=_number(row.get("volatility")),
+        atr=_number(row.get("atr")),
     )
+
+
+def _number(value: Any) -> float | None:
+    """A cell that may be null."""
+    return None if value is None or isnan(value) else float(value)
 
 
 def _sentences(reasons: tuple[str, ...], due: Decision | Skip) -> str:

@@ -22,11 +22,14 @@ class OrderIntents(Table):
     tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
     side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
     quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
+    wanted_quantity: Series[float] = pa.Field(gt=0, description="Quantity before it was cut to limits")
+    cut_by: Series[str] = pa.Field(description="Control that the quantity was cut for; empty when it was not cut")
     order_type: Series[str] = pa.Field(description="MKT, LMT, STP or STP LMT")
     limit_price: Series[float] = pa.Field(nullable=True, gt=0, description="Limit, USD")
     decision_price_usd: Series[float] = pa.Field(gt=0, description="Price the decision was made at")
     notional_usd: Series[float] = pa.Field(gt=0, description="Quantity times decision price")
     is_approved: Series[bool] = pa.Field(description="Whether every risk control passed")
+    reason_codes: Series[str] = pa.Field(description="Names of the failed controls; empty when approved")
     reasons: Series[str] = pa.Field(description="What the failed controls said; empty when approved")
 
 

@@ -23,6 +23,12 @@ class Signals(Table):
     confidence: Series[float] = pa.Field(ge=0, le=1, description="How sure the strategy is, 0 to 1")
     price: Series[float] = pa.Field(gt=0, lt=1e9, description="Last close the strategy saw, USD")
     reason: Series[str] = pa.Field(description="Why, in words")
+    volatility: Series[float] = pa.Field(
+        nullable=True, ge=0, description="Volatility that sizing reads, fraction per bar; null where it reads none"
+    )
+    atr: Series[float] = pa.Field(
+        nullable=True, ge=0, description="Average true range that sizing reads, USD; null where it reads none"
+    )
 
     class Config:
         unique = ["symbol", "tick_utc"]  # noqa: RUF012 - Pandera reads a plain class

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import dagster as dg
 import pandas as pd
@@ -354,3 +355,40 @@ def _buy_by_hand(world: World) -> None:
         stranger.place_order(Instrument("IBM"), request)
         world.gateway.step_now()
         assert [position.symbol for position in stranger.positions()] == ["IBM"]
+
+
+SIZED = """
+name: momentum
+strategy: cross_sectional_momentum
+description: Momentum that is held the less the more it moves.
+universe: [AAPL, FB, GOOG, IBM, MSFT]
+bar_size: 1 day
+history_sessions: 70
+parameters: {lookback: 63, skip: 5, top_n: 2}
+sizing: {method: volatility_target, target_volatility: 0.05, volatility_feature: volatility_60}
+"""
+
+
+def test_sizing_reads_a_feature_that_is_computed_for_it_and_the_order_is_cut_to_the_limit(
+    own_world: MakeWorld, tmp_path: Path
+) -> None:
+    specs = tmp_path / "specs"
+    specs.mkdir()
+    (specs / "momentum.yaml").write_text(SIZED)
+    (specs / "risk.yaml").write_text("account: {max_order_quantity: 20}\n")
+    world = own_world(strategies=specs)
+    result = world.run("momentum_agent")
+    assert result.success
+    features = world.table("features", "daily_features").set_index("symbol")["volatility_60"]
+    signals = world.table("signals", "momentum_signals").set_index("symbol")
+    assert signals["volatility"].notna().all()
+    assert dict(signals["volatility"]) == dict(features.loc[signals.index])
+    intents = world.table(*INTENTS).set_index("symbol")
+    assert len(intents) == 2
+    for symbol, intent in intents.iterrows():
+        signal = signals.loc[symbol]
+        invested = min(1e6 * 0.05 / (signal["volatility"] * 252**0.5), 1e6 * 0.10)
+        assert intent["wanted_quantity"] == int(signal["target_weight"] * invested / signal["price"])
+        assert intent["quantity"] == min(intent["wanted_quantity"], 20)
+    assert set(intents.loc[intents["wanted_quantity"] > 20, "cut_by"]) == {"MaxOrderQuantity"}
+    assert list(world.table(*ORDERS)["status"]) == ["filled", "filled"]

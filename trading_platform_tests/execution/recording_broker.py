@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from trading_platform.brokers.base import Broker, BrokerTimeoutError
+from trading_platform.brokers.base import Broker, BrokerError, BrokerTimeoutError
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import (
     AccountSummary,
@@ -23,6 +23,7 @@ from trading_platform.domain.orders.model import (
     OrderStatus,
     Position,
     Quote,
+    WhatIf,
 )
 from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW
 
@@ -74,6 +75,12 @@ class RecordingBroker:
         if self.acknowledged_status is OrderStatus.SUBMITTED:
             return order
         return BrokerOrder(**{**order.__dict__, "status": self.acknowledged_status, "raw_status": "Cancelled"})
+
+    def what_if(self, instrument: Instrument, request: OrderRequest) -> WhatIf:
+        self.requests.append("what_if")
+        assert instrument.symbol == request.symbol
+        msg = "this broker forecasts nothing"
+        raise BrokerError(msg)
 
     def place_by_hand(self, request: OrderRequest) -> int:
         """Put an order into the books as TWS would. Returns its perm id."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trading_platform.brokers.base import BrokerTimeoutError
+from trading_platform.brokers.base import BrokerTimeoutError, OrderRejectedError
 from trading_platform.clock import ManualClock
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.bars import due_bar
+from trading_platform.domain.orders.model import OrderRequest, WhatIf
+from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.ticks import Decision, decision_at
 from trading_platform.execution.decide import DecidedTick, decide_tick
+from trading_platform.execution.tables import intents_table
+from trading_platform.schemas.base import validate
+from trading_platform.schemas.orders import OrderIntents
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.domain.orders.builders import signal, spec
 from trading_platform_tests.execution.quoting_broker import QuotingBroker
@@ -23,6 +31,7 @@ from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW
 
 SPEC = spec(name="momentum", universe=("AAPL", "IBM"))
 INSTRUMENTS = {symbol: Instrument(symbol) for symbol in ("AAPL", "IBM")}
+BARS = {symbol: due_bar("5 mins", get_calendar("XNYS"), NOW) for symbol in INSTRUMENTS}
 SIGNALS = [signal("AAPL", 0.5, 170.5), signal("IBM", 0.5, 170.5)]
 
 
@@ -44,11 +53,12 @@ def decide(
     *,
     run_id: str = "run",
     quarantined: frozenset[str] = frozenset(),
+    **changes: Any,
 ) -> DecidedTick:
     return decide_tick(
         ledger,
         broker,
-        SPEC,
+        changes.pop("spec", SPEC),
         SIGNALS if signals is None else signals,
         due(),
         instruments=INSTRUMENTS,
@@ -58,6 +68,7 @@ def decide(
         run_id=run_id,
         code_version="abc",
         world="now",
+        **{"newest_bars": BARS, **changes},
     )
 
 
@@ -128,3 +139,61 @@ def test_nothing_is_stored_when_the_account_can_not_be_read(ledger, broker):
     with pytest.raises(BrokerTimeoutError):
         decide(ledger, broker)
     assert ledger.tick(ACCOUNT, "momentum", due().tick_utc) is None
+
+
+class Strict(QuotingBroker):
+    """A broker that would not carry AAPL."""
+
+    def what_if(self, instrument: Instrument, request: OrderRequest) -> WhatIf:
+        self.requests.append(f"what_if {request.client_order_id} {request.quantity}")
+        if instrument.symbol == "AAPL":
+            msg = "201: margin"
+            raise OrderRejectedError(msg, 201)
+        return WhatIf(request.client_order_id, Decimal(0), Decimal(1), equity_with_loan_after=Decimal(2))
+
+
+def test_the_broker_s_own_forecast_has_a_say(ledger, tmp_path):
+    broker = Strict(tmp_path / "books.jsonl")
+    decided = decide(ledger, broker)
+    assert [order.status.value for order in decided.record.orders] == ["rejected", "approved"]
+    refused, passed = ledger.risk_decisions(ACCOUNT, stage="decision")
+    assert refused.decision.reason_codes == ("BrokerMargin",)
+    assert [r.numbers["init_margin_usd"] for r in passed.decision.results if r.control == "BrokerMargin"] == ["1"]
+    assert len([asked for asked in broker.requests if asked.startswith("what_if")]) == 2
+    assert broker.placed == []
+
+
+def test_an_order_above_a_limit_is_cut_to_it_and_the_cut_is_stored(ledger, tmp_path):
+    tight = SPEC.model_copy(update={"limits": Limits(max_order_quantity=Decimal(100))})
+    broker = Strict(tmp_path / "books.jsonl")
+    decided = decide(ledger, broker, SIGNALS[1:], spec=tight)
+    assert [(o.intent.request.quantity, o.status.value) for o in decided.record.orders] == [(100, "approved")]
+    assert broker.requests[-1].endswith(" 100"), "the broker is asked about what would be sent"
+    frame = intents_table(ledger, ACCOUNT, "momentum", ["2024-03-05"])
+    (row,) = validate(OrderIntents, frame).to_dict("records")
+    assert (row["quantity"], row["wanted_quantity"], row["cut_by"]) == (100.0, 293.0, "MaxOrderQuantity")
+    assert row["reason_codes"] == ""
+
+
+def test_a_symbol_whose_last_bar_is_late_is_rejected_and_the_others_are_not(ledger, broker):
+    late = BARS | {"AAPL": BARS["AAPL"] - timedelta(minutes=5)}
+    decided = decide(ledger, broker, newest_bars=late)
+    assert [order.status.value for order in decided.record.orders] == ["rejected", "approved"]
+    frame = intents_table(ledger, ACCOUNT, "momentum", ["2024-03-05"])
+    assert list(frame["reason_codes"]) == ["FreshBars", ""]
+
+
+def test_without_knowing_which_bars_there_are_nothing_is_approved(ledger, broker):
+    decided = decide(ledger, broker, newest_bars=None)
+    assert {order.status.value for order in decided.record.orders} == {"rejected"}
+
+
+def test_a_signal_without_what_its_sizing_reads_is_skipped_by_name(ledger, broker):
+    by_risk = spec(
+        name="momentum", universe=("AAPL", "IBM"), sizing={"method": "volatility_target", "target_volatility": "0.1"}
+    )
+    measured = replace(SIGNALS[1], volatility=0.001)
+    decided = decide(ledger, broker, [SIGNALS[0], measured], spec=by_risk)
+    # half of a million × 10 % ÷ (0.1 % × √19,656) ÷ 170.50 is more than half of a tenth of a million
+    assert [(o.intent.request.symbol, o.intent.request.quantity) for o in decided.record.orders] == [("IBM", 293)]
+    assert "volatility_20 of AAPL has no value" in decided.skipped[0].reason

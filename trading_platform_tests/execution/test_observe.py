@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import pytest
 from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderRequest, OrderStatus
-from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext
-from trading_platform.execution.observe import equity_of, observe
+from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, UnevaluableError
+from trading_platform.domain.orders.risk.controls.market_open import MarketOpen
+from trading_platform.domain.orders.risk.controls.order_hours import OrderHours
+from trading_platform.execution.observe import due_bars, equity_of, observe
 from trading_platform.storage.ledger import Ledger
-from trading_platform_tests.domain.orders.builders import context, spec
+from trading_platform_tests.domain.orders.builders import context, intent, spec
 from trading_platform_tests.execution.quoting_broker import QuotingBroker
 from trading_platform_tests.storage.ledger.builders import (
     ACCOUNT,
@@ -169,3 +171,47 @@ def test_the_strategy_s_closed_trades_the_hours_and_the_sectors_are_there(ledger
 def test_holdings_of_nobody_s_need_a_price_too(ledger, broker):
     broker.transfer("MSFT", "3")
     assert "MSFT" in look(ledger, broker).quotes
+
+
+HALF_DAY = datetime(2012, 11, 23, tzinfo=timezone.utc)
+"""The Friday after Thanksgiving: New York closes at 13:00, 18:00 UTC."""
+
+
+@pytest.mark.parametrize(("hour", "minute", "is_open"), [(17, 58, True), (18, 0, False), (19, 0, False)])
+def test_a_half_day_ends_early(ledger, tmp_path, hour, minute, is_open):
+    now = HALF_DAY.replace(hour=hour, minute=minute)
+    broker = QuotingBroker(tmp_path / "books.jsonl", now=now)
+    seen = observe(ledger, broker, SPEC, INSTRUMENTS, now=now, quarantined=(), signal_time_utc=now)
+    assert seen.is_market_open is is_open
+    assert MarketOpen().evaluate(intent("AAPL"), seen).is_passed is is_open
+    if is_open:
+        assert seen.session is not None
+        assert seen.session.close_utc == HALF_DAY.replace(hour=18)
+        assert OrderHours().evaluate(intent("AAPL"), seen).is_passed
+        last_minute = seen.at(HALF_DAY.replace(hour=17, minute=59, second=30))
+        assert not OrderHours().evaluate(intent("AAPL"), last_minute).is_passed
+    else:
+        with pytest.raises(UnevaluableError):
+            OrderHours().evaluate(intent("AAPL"), seen)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "lag", "tick", "as_of", "due"),
+    [
+        (5, 120, "15:30:00", "15:30:07", "15:25"),
+        (5, 120, "15:30:00", "15:36:59", "15:25"),  # a bar that has ended since the tick may be a little late
+        (60, 120, "15:30:00", "15:37:00", "15:30"),  # and no more than that
+        (60, 0, "15:30:00", "15:35:00", "15:30"),
+    ],
+)
+def test_due_is_the_bar_before_the_tick_or_a_newer_one_that_had_its_time(cadence, lag, tick, as_of, due):
+    of = spec(cadence_minutes=cadence, limits={"max_bar_lag_seconds": lag})
+    at = {name: datetime.fromisoformat(f"2024-03-05T{text}+00:00") for name, text in {"t": tick, "a": as_of}.items()}
+    found = due_bars(of, {"AAPL": NOW}, tick_utc=at["t"], as_of_utc=at["a"])
+    assert found is not None
+    assert found.due_utc.strftime("%H:%M") == due
+    assert found.newest_utc == {"AAPL": NOW}
+
+
+def test_unknown_bars_stay_unknown():
+    assert due_bars(spec(), None, tick_utc=NOW, as_of_utc=NOW) is None

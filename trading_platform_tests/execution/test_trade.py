@@ -55,6 +55,7 @@ def make_run(ledger: Ledger, broker: QuotingBroker, clock: ManualClock) -> MakeR
             "connect": lambda: broker,
             "quarantined": frozenset,
             "log": print,
+            "newest_bars": lambda: {symbol: TICK - timedelta(minutes=5) for symbol in ("AAPL", "IBM")},
         }
         return OrderRun(**(fields | changes))
 

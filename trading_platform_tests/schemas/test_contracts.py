@@ -138,12 +138,22 @@ def signal_row(**changes: Any) -> pd.DataFrame:
         "confidence": 0.7,
         "price": 200.0,
         "reason": "up",
+        "volatility": np.nan,
+        "atr": np.nan,
     }
     return pd.DataFrame([row | changes])
 
 
 @pytest.mark.parametrize(
-    "changes", [{"side": "BUY"}, {"target_weight": 1.5}, {"confidence": -0.1}, {"price": 0.0}, {"tick_utc": pd.NaT}]
+    "changes",
+    [
+        {"side": "BUY"},
+        {"target_weight": 1.5},
+        {"confidence": -0.1},
+        {"price": 0.0},
+        {"tick_utc": pd.NaT},
+        {"atr": -1.0},
+    ],
 )
 def test_signals_out_of_range_are_refused(changes):
     assert len(validate(Signals, signal_row())) == 1

@@ -26,6 +26,7 @@ from trading_platform.domain.orders.model import (
     OrderRequest,
     Position,
     Quote,
+    WhatIf,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ class IBKRBroker:
         """Send one order, once, and wait for the acknowledgement."""
         self._require_writable(f"order {request.client_order_id} was not sent")
         return self._run(lambda connection: orders.place_order(connection, instrument, request))
+
+    def what_if(self, instrument: Instrument, request: OrderRequest) -> WhatIf:
+        """Ask, once, what the order would do to the account's margin. It is never placed."""
+        self._require_writable(f"nothing was asked about order {request.client_order_id}")
+        return self._run(lambda connection: orders.what_if(connection, instrument, request))
 
     def cancel_order(self, client_order_id: str) -> None:
         """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 
+from ib_insync.wrapper import RequestError
+
 from trading_platform.brokers.base import (
     AmbiguousOrderError,
     BrokerConnectionError,
@@ -19,7 +21,7 @@ from trading_platform.brokers.ibkr.connection import Connection
 from trading_platform.brokers.ibkr.requests import open_orders
 from trading_platform.brokers.ibkr.session import OrderWatch
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.orders.model import BrokerOrder, OrderRequest
+from trading_platform.domain.orders.model import BrokerOrder, OrderRequest, WhatIf
 
 _GRACE_SECONDS = {Verdict.SETTLING: 0.5, Verdict.DOUBTFUL: 3.0}
 """How long to wait for more once this is known. A rejection's status can come before its reason."""
@@ -38,14 +40,7 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
     """
     contract = translate.to_contract(instrument)
     order = translate.to_order(request, connection.account)
-    if not connection.knows_open_orders:
-        # a restarted gateway can hand out order ids that open orders still have: placing under such an id would
-        # modify the old order. Having seen them, the client numbers on from the highest
-        try:
-            await open_orders(connection)
-        except BrokerTimeoutError as error:
-            msg = f"order {request.client_order_id} was not sent: the open orders could not be read first ({error})"
-            raise BrokerConnectionError(msg) from error
+    await _see_open_orders(connection, request)
     connection.require_usable()
     client, wrapper = connection.client, connection.wrapper
     order_id = client.getReqId()
@@ -60,6 +55,53 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
     finally:
         wrapper.watches.pop(order_id, None)
     return _conclude(connection, request, order_id, watch.acknowledgement)
+
+
+async def what_if(connection: Connection, instrument: Instrument, request: OrderRequest) -> WhatIf:
+    """Ask what the order would do to the margin, with an order message that is marked as a question.
+
+    It carries the order's reference like the order itself: should a gateway ever take it for one, the search by
+    ``orderRef`` that precedes each order finds it, and nothing is sent a second time.
+
+    Raises:
+        ValueError: the request is senseless; nothing was sent.
+        OrderRejectedError: IBKR would refuse the order.
+        BrokerError: there is no answer.
+    """
+    contract = translate.to_contract(instrument)
+    order = translate.to_what_if_order(request, connection.account)
+    await _see_open_orders(connection, request)
+    connection.require_usable()
+    what = f"what-if of order {request.client_order_id}"
+    order_id = connection.client.getReqId()
+    answered = connection.wrapper.startReq(order_id, contract)
+    if order.whatIf is not True:
+        msg = f"{what} is not marked as a question: it was not sent"
+        raise BrokerError(msg)
+    connection.client.placeOrder(order_id, contract, order)
+    try:
+        state = await connection.answer(answered, what)
+    except BrokerError as error:
+        said = error.__cause__
+        if type(error) is BrokerError and isinstance(said, RequestError) and errors.is_order_rejection(said.code):
+            raise OrderRejectedError(str(error), said.code) from error
+        raise
+    return translate.to_what_if(request, state)
+
+
+async def _see_open_orders(connection: Connection, request: OrderRequest) -> None:
+    """Have seen the open orders once, before the first order message of a connection.
+
+    A restarted gateway can hand out order ids that open orders still have: placing under such an id would modify the
+    old order. Having seen them, the client numbers on from the highest.
+    """
+    if connection.knows_open_orders:
+        return
+    try:
+        await open_orders(connection)
+    except BrokerTimeoutError as error:
+        msg = f"order {request.client_order_id} was not sent: the open orders could not be read first ({error})"
+        raise BrokerConnectionError(msg) from error
 
 
 async def _settle(watch: OrderWatch, seconds: float) -> None:

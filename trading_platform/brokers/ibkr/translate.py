@@ -24,13 +24,14 @@ from trading_platform.domain.orders.model import (
     Position,
     Quote,
     Side,
+    WhatIf,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
     from ib_insync import objects
     from ib_insync.contract import Contract, ContractDetails
-    from ib_insync.order import Order
+    from ib_insync.order import Order, OrderState
     from ib_insync.ticker import Ticker
 
     from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement
@@ -139,6 +140,35 @@ def to_order(request: OrderRequest, account: str) -> Order:
     if request.order_type in ("STP", "STP LMT"):
         order.auxPrice = _required(request.stop_price, "stop_price", request)
     return order
+
+
+def to_what_if_order(request: OrderRequest, account: str) -> Order:
+    """The order message as a question: with ``whatIf`` set IBKR answers with margins and places nothing."""
+    order = to_order(request, account)
+    order.whatIf = True
+    return order
+
+
+def to_what_if(request: OrderRequest, state: OrderState) -> WhatIf:
+    """The answer to the question. Figures that IBKR leaves unset are ``None``."""
+    return WhatIf(
+        client_order_id=request.client_order_id,
+        init_margin_before=_to_margin(state.initMarginBefore),
+        init_margin_after=_to_margin(state.initMarginAfter),
+        maint_margin_before=_to_margin(state.maintMarginBefore),
+        maint_margin_after=_to_margin(state.maintMarginAfter),
+        equity_with_loan_before=_to_margin(state.equityWithLoanBefore),
+        equity_with_loan_after=_to_margin(state.equityWithLoanAfter),
+        commission=to_optional_decimal(state.commission),
+    )
+
+
+def _to_margin(text: str) -> Decimal | None:
+    """Margins come as text; empty or 1.797…E308 is unset."""
+    try:
+        return None if is_unset(float(text)) else Decimal(text)
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def _required(price: Decimal | None, name: str, request: OrderRequest) -> float:
@@ -369,7 +399,13 @@ def to_quote(symbol: str, ticker: Ticker, ts_utc: datetime) -> Quote:
         last=to_price(ticker.last),
         ts_utc=ts_utc,
         is_delayed=ticker.marketDataType in _DELAYED_MARKET_DATA,
+        is_halted=_to_halted(ticker.halted),
     )
+
+
+def _to_halted(value: float) -> bool | None:
+    """Tick type 49: 0 is trading, 1 a general halt, 2 a volatility halt; −1 and nothing at all say nothing."""
+    return None if is_unset(value) or value < 0 else value > 0
 
 
 def to_frame(bars: Sequence[objects.BarData]) -> pd.DataFrame:

@@ -47,13 +47,15 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         from trading_platform.domain.features.adjusted import compute_adjusted_features
-        from trading_platform.domain.signals.loading import load_strategy
+        from trading_platform.domain.signals.loading import features_of, load_strategy
         from trading_platform.ingest.corporate_actions import actions_of
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
-        strategies = [load_strategy(platform.spec(name)) for name in feed.strategies]
-        names = sorted({name for strategy in strategies for name in strategy.features})
+        specs = [platform.spec(name) for name in feed.strategies]
+        for spec in specs:
+            load_strategy(spec)  # refuses a spec whose history is too short for its features
+        names = sorted({name for spec in specs for name in features_of(spec)})
         # The bar in progress of an intraday feed would change until it ends; the day's bar is the day so far.
         seen = bars if feed.is_daily else bars[bars["is_final"]]
         store = lake.get_lake()

@@ -19,7 +19,7 @@ from trading_platform.defs.common import (
     sessions_of,
     table_spec,
 )
-from trading_platform.defs.market_data.assets import quarantined_key
+from trading_platform.defs.market_data.assets import quarantined_key, validated_key
 from trading_platform.defs.signals.assets import signals_key
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.resources.ibkr import IBKRResource
@@ -28,7 +28,7 @@ from trading_platform.resources.ledger import LedgerResource
 from trading_platform.resources.platform import PlatformResource
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     import pandas as pd
 
@@ -94,10 +94,11 @@ def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
                 "outcome": decided.outcome,
                 "approved": int(frame["is_approved"].sum()),
                 "rejected": int((~frame["is_approved"]).sum()),
+                "cut_to_limits": int((frame["cut_by"] != "").sum()),
                 "notional_usd": float(frame["notional_usd"].sum()),
                 "skipped_signals": table_metadata(decided.skipped),
                 "intents": table_metadata(
-                    frame[["symbol", "side", "quantity", "notional_usd", "is_approved", "reasons"]]
+                    frame[["symbol", "side", "quantity", "cut_by", "notional_usd", "is_approved", "reasons"]]
                 ),
             },
         )
@@ -254,6 +255,7 @@ def _order_run(
         connect=lambda: ibkr.broker,
         quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
+        newest_bars=lambda: _newest_bars(lake, spec, sessions_of(context)),
     )
 
 
@@ -263,3 +265,20 @@ def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> f
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
     return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
+
+
+def _newest_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":
+    """Start of each symbol's newest bar that has ended, in the run's last session or the one before.
+
+    A daily bar counts while its session lasts: it is the day so far.
+    """
+    from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.history import look_back
+
+    wanted = [session.isoformat() for session in look_back(sessions[-1], 1, get_calendar(spec.calendar))]
+    bars = lake.get_lake().read_sessions(validated_key(spec.feed), wanted, is_missing_ok=True)
+    ended = bars if spec.is_daily or bars.empty else bars[bars["is_final"]]
+    return {
+        str(symbol): stamp.to_pydatetime()
+        for symbol, stamp in (ended.groupby("symbol")["ts_utc"].max().items() if len(ended) else ())
+    }

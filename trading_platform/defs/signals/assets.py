@@ -67,6 +67,8 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
         made = [_decide(platform.spec(spec.name), features, decision) for decision in decisions]
         made.append(_earlier_ticks(lake, key, decisions))
         frame = pd.concat([rows for rows in made if len(rows)] or [empty(Signals)], ignore_index=True)
+        # rows stored before these columns existed
+        frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, "volatility", "atr"])))
         yield from emit(
             context,
             frame,
@@ -85,10 +87,12 @@ def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") 
     import pandas as pd
 
     from trading_platform.domain.signals.loading import load_strategy
+    from trading_platform.domain.signals.sizing_inputs import with_sizing_inputs
 
     label = decision.session.isoformat()
     known = features[features["session"] <= label]
-    rows = load_strategy(spec).signals(known, as_of=decision.as_of_utc)
+    made = load_strategy(spec).signals(known, as_of=decision.as_of_utc)
+    rows = with_sizing_inputs(made, spec.sizing, known, as_of=decision.as_of_utc)
     return pd.DataFrame(
         [
             {
@@ -102,6 +106,8 @@ def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") 
                 "confidence": signal.confidence,
                 "price": signal.price,
                 "reason": signal.reason,
+                "volatility": signal.volatility,
+                "atr": signal.atr,
             }
             for signal in rows
         ]
@@ -128,6 +134,12 @@ def _recent_bars(lake: LakeResource, spec: StrategySpec, decision: "Decision") -
     )
 
 
+def _shown(signals: "pd.DataFrame") -> list[str]:
+    """Columns for the table of signals: what sizing reads only where it reads it."""
+    read = [name for name in ("volatility", "atr") if signals[name].notna().any()]
+    return ["symbol", "side", "target_weight", "confidence", "price", *read, "reason"]
+
+
 def _facts(signals: "pd.DataFrame", bars: "pd.DataFrame") -> dict[str, Any]:
     """Counts, the newest tick's signals as a table, and candles of the two strongest symbols with all ticks."""
     from trading_platform.ops.metadata import table_metadata
@@ -149,6 +161,6 @@ def _facts(signals: "pd.DataFrame", bars: "pd.DataFrame") -> dict[str, Any]:
         "short": int((latest["side"] == "SHORT").sum()),
         "flat": int((latest["side"] == "FLAT").sum()),
         "gross_target_weight": float(latest["target_weight"].abs().sum()),
-        "signals": table_metadata(latest[["symbol", "side", "target_weight", "confidence", "price", "reason"]]),
+        "signals": table_metadata(latest[_shown(latest)]),
         **pictures,
     }

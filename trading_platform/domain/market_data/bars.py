@@ -9,7 +9,6 @@ with midnight UTC of its session's date and ends at the session's close.
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
-from statistics import mode
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,9 +73,24 @@ def bars_per_session(bar_size: BarSize, calendar: TradingCalendar) -> int:
     if bar_size == DAILY:
         return 1
     sessions = calendar.sessions(LAST_SESSION - timedelta(days=365), LAST_SESSION)
-    usual = mode(calendar.session_minutes(session) for session in sessions)
+    usual = calendar.usual_session_minutes
     session = next(session for session in sessions if calendar.session_minutes(session) == usual)
     return len(expected_bar_starts(session, bar_size, calendar))
+
+
+def due_bar(bar_size: BarSize, calendar: TradingCalendar, moment: datetime) -> datetime:
+    """Start (UTC) of the newest bar that must be there at ``moment``: the last one that has ended by then.
+
+    Of daily bars it is that of the session that is open, which is the day so far, or of the latest one. Before a
+    session's first bar has ended it is the last bar of the session before; half days end early.
+    """
+    session = calendar.latest_session(moment)
+    if bar_size == DAILY:
+        return datetime.combine(session, time(), UTC)
+    ended = [start for start in expected_bar_starts(session, bar_size, calendar) if start < moment]
+    while ended and bar_end(ended[-1], bar_size, calendar) > moment:
+        ended.pop()
+    return ended[-1] if ended else expected_bar_starts(calendar.offset(session, -1), bar_size, calendar)[-1]
 
 
 def session_labels(ts_utc: pd.Series[pd.Timestamp], bar_size: BarSize, calendar: TradingCalendar) -> pd.Series[str]:

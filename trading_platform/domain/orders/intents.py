@@ -10,7 +10,13 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.orders.ids import InvalidOrderIdError, client_order_id
 from trading_platform.domain.orders.model import OrderIntent, OrderRequest, Quote, Side
-from trading_platform.domain.orders.sizing import SizingError, round_to_lots, target_quantity, to_decimal
+from trading_platform.domain.orders.sizing import (
+    SizingError,
+    bars_per_year_of,
+    round_to_lots,
+    target_quantity,
+    to_decimal,
+)
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
@@ -63,6 +69,7 @@ class _Tick:
     tick_utc: datetime
     as_of_utc: datetime
     revision: int
+    bars_per_year: Decimal | None
 
 
 def build_intents(
@@ -114,7 +121,8 @@ def build_intents(
     for order in working:
         if order.strategy == spec.name and order.remaining_quantity:
             own_working.setdefault(order.symbol, []).append(order)
-    shared = _Tick(spec, equity, account, session.isoformat(), tick, as_of, revision)
+    bars_per_year = bars_per_year_of(spec) if spec.sizing.method == "volatility_target" else None
+    shared = _Tick(spec, equity, account, session.isoformat(), tick, as_of, revision, bars_per_year)
     by_symbol: dict[str, list[Signal]] = {symbol: [] for symbol, quantity in positions.items() if quantity}
     for signal in signals:
         by_symbol.setdefault(signal.symbol, []).append(signal)
@@ -188,7 +196,14 @@ def _intent(
     if price <= 0:
         reason = f"price of {symbol} is {price:f}: it must be positive"
         raise _SkipError(reason)
-    target = target_quantity(signal, spec.sizing, equity=shared.equity, price=price, lot_size=details.lot_size)
+    target = target_quantity(
+        signal,
+        spec.sizing,
+        equity=shared.equity,
+        price=price,
+        lot_size=details.lot_size,
+        bars_per_year=shared.bars_per_year,
+    )
     side, quantity = _delta(symbol, target, position, working, details.lot_size)
     notional = quantity * price
     if notional < spec.order.min_trade_notional_usd:

@@ -118,9 +118,33 @@ class RiskDecision:
         return bool(self.results) and all(result.is_passed for result in self.results)
 
     @property
+    def reason_codes(self) -> tuple[str, ...]:
+        """The names of the controls that did not pass: short, stable, one per sentence in :attr:`reasons`."""
+        return tuple(result.control for result in self.results if not result.is_passed)
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """The sentences of the controls that did not pass."""
         return tuple(f"{result.control}: {result.reason}" for result in self.results if not result.is_passed)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The broker's own forecast of what an order would do to the account's margin, in the base currency.
+
+    The order was only asked about and never placed. ``refusal`` is the broker's reason why it would not take it; then
+    there are no figures. ``equity_with_loan`` is what counts against the initial margin.
+    """
+
+    client_order_id: str
+    init_margin_before: Decimal | None = None
+    init_margin_after: Decimal | None = None
+    maint_margin_before: Decimal | None = None
+    maint_margin_after: Decimal | None = None
+    equity_with_loan_before: Decimal | None = None
+    equity_with_loan_after: Decimal | None = None
+    commission: Decimal | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,7 +217,10 @@ class AccountSummary:
 
 @dataclass(frozen=True)
 class Quote:
-    """Top of the book. Any price may be ``None``; ``ts_utc`` is when it was last updated."""
+    """Top of the book. Any price may be ``None``; ``ts_utc`` is when it was last updated.
+
+    ``is_halted`` tells whether the exchange has halted trading; ``None`` where the broker does not say.
+    """
 
     symbol: str
     bid: Decimal | None
@@ -201,3 +228,4 @@ class Quote:
     last: Decimal | None
     ts_utc: datetime
     is_delayed: bool = False
+    is_halted: bool | None = None

@@ -62,8 +62,17 @@ def build_strategy(spec: StrategySpec) -> Strategy:
         raise StrategyError(msg, "parameters") from error
 
 
+def features_of(spec: StrategySpec) -> tuple[str, ...]:
+    """Names of the features that the spec's strategy and its sizing read, sorted.
+
+    Raises:
+        StrategyError: see :func:`build_strategy`.
+    """
+    return tuple(sorted({*build_strategy(spec).features, *spec.sizing.features}))
+
+
 def required_bars(spec: StrategySpec) -> int:
-    """How many bars per symbol, the newest included, the strategy's features need.
+    """How many bars per symbol, the newest included, the features of strategy and sizing need.
 
     Raises:
         StrategyError: see :func:`build_strategy`.
@@ -71,7 +80,7 @@ def required_bars(spec: StrategySpec) -> int:
     """
     from trading_platform.domain.features.compute import warm_up
 
-    return warm_up(build_strategy(spec).features)
+    return warm_up(features_of(spec))
 
 
 def load_strategy(spec: StrategySpec) -> Strategy:

@@ -19,7 +19,9 @@ class Signal:
 
     ``target_weight`` is the wanted holding as a fraction of the strategy's capital, negative when short
     (−1 … 1); ``confidence`` is 0 … 1; ``price`` the last close the strategy saw; ``reason`` a short
-    sentence a trader understands.
+    sentence a trader understands. Strategies leave the rest alone: it is what sizing reads at the same bar, added by
+    ``sizing_inputs``. ``volatility`` is a fraction per bar, ``atr`` in the instrument's currency; ``None`` where the
+    method reads no such number, or there is none.
     """
 
     symbol: str
@@ -28,6 +30,8 @@ class Signal:
     confidence: float
     price: float
     reason: str
+    volatility: float | None = None
+    atr: float | None = None
 
 
 class Strategy(Protocol):

@@ -18,23 +18,53 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SizingSpec(_Strict):
-    """How a target weight becomes a quantity: ``equity_fraction`` of the account's equity is the strategy's capital."""
+SizingMethod = Literal[
+    "percent_of_equity", "fixed_notional", "fixed_quantity", "volatility_target", "atr_risk", "fractional_kelly"
+]
+_NEEDED: dict[SizingMethod, tuple[str, ...]] = {
+    "fixed_notional": ("notional_usd",),
+    "fixed_quantity": ("quantity",),
+    "volatility_target": ("target_volatility",),
+    "atr_risk": ("risk_fraction",),
+    "fractional_kelly": ("payoff_ratio",),
+}
 
-    method: Literal["percent_of_equity", "fixed_notional", "fixed_quantity"] = "percent_of_equity"
+
+class SizingSpec(_Strict):
+    """How a target weight becomes a quantity: ``equity_fraction`` of the account's equity is the strategy's capital.
+
+    ``percent_of_equity`` invests the capital; ``volatility_target``, ``atr_risk`` and ``fractional_kelly`` invest what
+    their formula says and at most the capital. Fractions are of the account's equity, volatilities are annualised
+    fractions. The features are computed on the strategy's own bars.
+    """
+
+    method: SizingMethod = "percent_of_equity"
     equity_fraction: Decimal = Field(default=Decimal("0.10"), gt=0, le=1)
     notional_usd: Decimal | None = Field(default=None, gt=0)
     quantity: Decimal | None = Field(default=None, gt=0)
+    target_volatility: Decimal | None = Field(default=None, gt=0, le=2)
+    volatility_feature: str = Field(default="volatility_20", pattern=r"^volatility_([2-9]|[1-9]\d+)$")
+    risk_fraction: Decimal | None = Field(default=None, gt=0, lt=1)
+    atr_multiple: Decimal = Field(default=Decimal(2), gt=0)
+    atr_feature: str = Field(default="atr_14", pattern=r"^atr_([2-9]|[1-9]\d+)$")
+    payoff_ratio: Decimal | None = Field(default=None, gt=0)
+    kelly_fraction: Decimal = Field(default=Decimal("0.25"), gt=0, le=1)
+    on_limit: Literal["cut", "reject"] = "cut"
 
     @model_validator(mode="after")
     def _has_what_its_method_needs(self) -> SizingSpec:
-        if self.method == "fixed_notional" and self.notional_usd is None:
-            msg = "sizing method fixed_notional needs notional_usd"
-            raise ValueError(msg)
-        if self.method == "fixed_quantity" and self.quantity is None:
-            msg = "sizing method fixed_quantity needs quantity"
-            raise ValueError(msg)
+        for field in _NEEDED.get(self.method, ()):
+            if getattr(self, field) is None:
+                msg = f"sizing method {self.method} needs {field}"
+                raise ValueError(msg)
         return self
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that the method reads."""
+        if self.method == "volatility_target":
+            return (self.volatility_feature,)
+        return (self.atr_feature,) if self.method == "atr_risk" else ()
 
 
 class OrderSpec(_Strict):

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from trading_platform.brokers.base import AmbiguousOrderError, BrokerConnectionError, OrderRejectedError
+from trading_platform.brokers.base import (
+    AmbiguousOrderError,
+    BrokerConnectionError,
+    BrokerError,
+    BrokerTimeoutError,
+    OrderRejectedError,
+    ReadOnlyError,
+)
+from trading_platform.brokers.ibkr import translate
+from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.loop import shared_loop
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderRequest, OrderStatus
@@ -223,3 +232,69 @@ def test_a_blocking_call_on_the_brokers_own_loop_is_refused_instead_of_hanging(m
 
     with pytest.raises(RuntimeError, match="another thread"):
         shared_loop().run(blocking())
+
+
+def test_a_what_if_tells_the_margin_and_leaves_no_order_behind(broker: IBKRBroker) -> None:
+    answer = broker.what_if(AAPL, buy(quantity=Decimal(100)))
+    assert answer.client_order_id == "s.AAPL.1.r0"
+    assert answer.refusal == ""
+    assert answer.init_margin_before == 0
+    assert answer.init_margin_after is not None
+    assert float(answer.init_margin_after) == pytest.approx(100 * 442 / 2, rel=0.02)
+    assert answer.equity_with_loan_after is not None
+    assert answer.commission == 1
+    assert broker.open_orders() == broker.completed_orders() == broker.executions() == []
+    assert broker.positions() == []
+
+
+def test_an_order_after_its_what_if_is_placed_once(broker: IBKRBroker) -> None:
+    request = buy(client_order_id="s.AAPL.2.r0")
+    broker.what_if(AAPL, request)
+    broker.place_order(AAPL, request)
+    # it may fill between the two questions, and be in both answers
+    known = {(order.client_order_id, order.perm_id) for order in (*broker.open_orders(), *broker.completed_orders())}
+    assert [name for name, _ in known] == ["s.AAPL.2.r0"]
+
+
+def test_a_what_if_that_the_broker_would_refuse_says_so(broker: IBKRBroker) -> None:
+    with pytest.raises(OrderRejectedError, match="insufficient") as caught:
+        broker.what_if(AAPL, buy(quantity=Decimal(10**7)))
+    assert caught.value.code == 201
+
+
+def test_a_what_if_is_sent_once_and_marked_as_a_question(make_broker: BrokerFactory) -> None:
+    with ScriptedGateway(scripts=on_place()) as gateway:
+        broker = make_broker(port=gateway.port, request_timeout_seconds=0.3, read_attempts=4)
+        with pytest.raises(BrokerTimeoutError, match=r"what-if of order s\.AAPL\.1\.r0"):
+            broker.what_if(AAPL, buy())
+        (asked,) = [fields for fields in gateway.received if fields[0] == PLACE_ORDER]
+    with ScriptedGateway(scripts=on_place(lambda order_id: order_status(order_id, "Submitted"))) as gateway:
+        make_broker(port=gateway.port).place_order(AAPL, buy())
+        (placed,) = [fields for fields in gateway.received if fields[0] == PLACE_ORDER]
+    assert [(a, p) for a, p in zip(asked, placed, strict=True) if a != p] == [("1", "0")]
+
+
+def test_a_what_if_without_its_mark_is_not_sent(make_broker: BrokerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the translation: an unmarked question would be an order."""
+    monkeypatch.setattr("trading_platform.brokers.ibkr.translate.to_what_if_order", translate.to_order)
+    with ScriptedGateway(scripts=on_place(lambda order_id: order_status(order_id, "Submitted"))) as gateway:
+        with pytest.raises(BrokerError, match="not marked as a question"):
+            make_broker(port=gateway.port).what_if(AAPL, buy())
+        assert gateway.count(PLACE_ORDER) == 0
+
+
+@pytest.mark.parametrize(("code", "kind"), [(321, ReadOnlyError), (504, BrokerConnectionError), (105, BrokerError)])
+def test_a_what_if_that_fails_is_no_refusal_of_the_order(
+    make_broker: BrokerFactory, code: int, kind: type[Exception]
+) -> None:
+    with ScriptedGateway(scripts=on_place(lambda order_id: error(order_id, code, "read-only mode"))) as gateway:
+        with pytest.raises(kind) as caught:
+            make_broker(port=gateway.port).what_if(AAPL, buy())
+        assert not isinstance(caught.value, OrderRejectedError)
+
+
+def test_a_read_only_connection_asks_no_what_if(make_broker: BrokerFactory) -> None:
+    with ScriptedGateway() as gateway:
+        with pytest.raises(ReadOnlyError, match="nothing was asked about order"):
+            make_broker(port=gateway.port, read_only=True).what_if(AAPL, buy())
+        assert gateway.count(PLACE_ORDER) == 0

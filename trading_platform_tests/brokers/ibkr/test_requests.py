@@ -23,6 +23,7 @@ from trading_platform.paper_gateway.faults import Mute
 from trading_platform.paper_gateway.messages.ids import Outgoing
 from trading_platform.paper_gateway.server import PaperGateway
 from trading_platform_tests.brokers.ibkr.conftest import MOMENT, BrokerFactory
+from trading_platform_tests.brokers.ibkr.scripted_gateway import ScriptedGateway
 
 UTC = timezone.utc
 AAPL = Instrument("AAPL", primary_exchange="NASDAQ")
@@ -160,3 +161,18 @@ def test_a_pacing_violation_is_a_pacing_error(make_broker: BrokerFactory) -> Non
             ask()
     finally:
         gateway.stop_in_thread()
+
+
+@pytest.mark.parametrize(("value", "is_halted"), [(0, False), (1, True), (2, True), (-1, None), (None, None)])
+def test_a_quote_tells_whether_trading_is_halted_if_the_broker_does(
+    make_broker: BrokerFactory, value: int | None, is_halted: bool | None
+) -> None:
+    """Tick type 49 of ``tickGeneric`` (message 45): 1 is a general halt, 2 a volatility halt."""
+
+    def quote(fields: list[str]) -> list[tuple[object, ...]]:
+        request_id = fields[2]
+        halted: list[tuple[object, ...]] = [] if value is None else [(45, 6, request_id, 49, value)]
+        return [*halted, (1, 6, request_id, 4, 12.5, 100, 0), (57, 1, request_id)]
+
+    with ScriptedGateway(scripts={"1": quote}) as gateway:
+        assert make_broker(port=gateway.port).quote(AAPL).is_halted is is_halted

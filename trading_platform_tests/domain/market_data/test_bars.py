@@ -13,6 +13,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.bars import (
     bar_end,
     bars_per_session,
+    due_bar,
     expected_bar_starts,
     final_flags,
     is_final,
@@ -126,3 +127,33 @@ def test_empty_columns_stay_empty() -> None:
     empty = pd.Series(pd.DatetimeIndex([], tz="UTC"))
     assert session_labels(empty, "5 mins", XNYS).empty
     assert final_flags(empty, "1 day", XNYS, utc("2013-03-01T01:05")).empty
+
+
+@pytest.mark.parametrize(
+    ("bar_size", "moment", "due"),
+    [
+        ("5 mins", "2013-02-28T15:35:00", "2013-02-28T15:30:00"),
+        ("5 mins", "2013-02-28T15:34:59", "2013-02-28T15:25:00"),
+        ("5 mins", "2013-02-28T14:34:00", "2013-02-27T20:55:00"),  # the session's first bar has not ended
+        ("5 mins", "2012-11-26T14:31:00", "2012-11-23T17:55:00"),  # the session before was a half day
+        ("5 mins", "2012-11-23T23:00:00", "2012-11-23T17:55:00"),  # after the early close
+        ("1 hour", "2013-02-28T15:00:00", "2013-02-28T14:30:00"),
+        ("1 day", "2013-02-28T14:30:00", "2013-02-28T00:00:00"),  # the day so far
+        ("1 day", "2013-02-28T14:29:59", "2013-02-27T00:00:00"),
+    ],
+)
+def test_the_bar_that_is_due_is_the_last_one_that_has_ended(bar_size: BarSize, moment: str, due: str) -> None:
+    assert due_bar(bar_size, XNYS, utc(moment)) == utc(due)
+
+
+def test_around_the_clock_the_bar_before_midnight_is_due_at_midnight() -> None:
+    assert due_bar("1 hour", ALWAYS, utc("2013-02-28T00:00")) == utc("2013-02-27T23:00")
+
+
+@given(SESSIONS, st.sampled_from(["1 min", "5 mins", "15 mins", "1 hour"]), st.integers(0, 60 * 24))
+def test_what_is_due_has_ended_and_nothing_newer_has(session: date, bar_size: BarSize, minutes: int) -> None:
+    moment = XNYS.open_of(session) + timedelta(minutes=minutes)
+    due = due_bar(bar_size, XNYS, moment)
+    assert is_final(due, bar_size, XNYS, moment)
+    newer = [start for start in expected_bar_starts(XNYS.latest_session(moment), bar_size, XNYS) if start > due]
+    assert not any(is_final(start, bar_size, XNYS, moment) for start in newer)

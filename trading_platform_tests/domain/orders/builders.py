@@ -9,7 +9,7 @@ from typing import Any
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.ids import client_order_id
 from trading_platform.domain.orders.model import AccountSummary, OrderIntent, OrderRequest, Quote, Side
-from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, SessionHours, Submission
+from trading_platform.domain.orders.risk.context import DueBars, EquityMarks, RiskContext, SessionHours, Submission
 from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.portfolio.trades import ClosedTrade
@@ -128,6 +128,7 @@ def context(**changes: Any) -> RiskContext:
         "recent_submissions": (),
         "equity_marks": EquityMarks(Decimal(1_000_000), Decimal(1_000_000)),
         "closed_trades": (),
+        "bars": DueBars(TICK, dict.fromkeys(("TSLA", "IWM", "AAPL", "IBM", "MSFT"), TICK)),
     }
     return RiskContext(**(fields | changes))
 

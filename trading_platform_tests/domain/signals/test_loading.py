@@ -9,6 +9,7 @@ import pytest
 from trading_platform.domain.signals.loading import (
     StrategyError,
     build_strategy,
+    features_of,
     known_strategies,
     load_strategy,
     required_bars,
@@ -77,3 +78,14 @@ def test_intraday_history_is_counted_in_bars() -> None:
     load_strategy(spec(**intraday, history_sessions=5))
     with pytest.raises(StrategyError, match="set history_sessions to 5 or more"):
         load_strategy(spec(**intraday, history_sessions=4))
+
+
+def test_what_sizing_reads_is_computed_too_and_counts_for_the_history() -> None:
+    sized = spec(
+        sizing={"method": "volatility_target", "target_volatility": 0.1, "volatility_feature": "volatility_90"}
+    )
+    assert features_of(sized) == ("return_5", "return_63", "volatility_20", "volatility_90")
+    assert required_bars(sized) == 91
+    with pytest.raises(StrategyError, match=r"needs 91 bars of 1 day .* set history_sessions to 91 or more"):
+        load_strategy(sized)
+    assert features_of(spec(sizing={"method": "atr_risk", "risk_fraction": 0.01}))[0] == "atr_14"

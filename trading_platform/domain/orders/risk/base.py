@@ -28,6 +28,14 @@ class RiskControl(Protocol):
         ...
 
 
+class QuantityLimit:
+    """Base of the controls that a smaller order may pass where a larger one does not.
+
+    The law: what passes, passes with any smaller quantity, everything else being equal. Sizing asks these how large
+    an order may be, see ``cutting``; ``test_cutting`` holds every one of them to the law.
+    """
+
+
 def name_of(control: RiskControl) -> str:
     """The control's name in verdicts: its class."""
     return type(control).__name__

@@ -5,16 +5,21 @@ A number that is missing or not finite raises :class:`UnevaluableError`: ``decid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from trading_platform.domain.instruments import InstrumentDetails
-from trading_platform.domain.orders.model import AccountSummary, OrderIntent, Quote, Side
+from trading_platform.domain.orders.model import AccountSummary, OrderIntent, Quote, Side, WhatIf
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.portfolio.trades import ClosedTrade
+
+if TYPE_CHECKING:
+    from trading_platform.domain.orders.risk.books import Book
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far the broker's clock may run ahead of ours before a time stamp counts as from the future."""
@@ -71,6 +76,58 @@ class EquityMarks:
 
 
 @dataclass(frozen=True)
+class DueBars:
+    """Which bars a decision must rest on: ``due_utc`` is the start of the newest that had to be there.
+
+    ``newest_utc`` is the start of the newest one there was, by symbol; a symbol without any is not in it.
+    """
+
+    due_utc: datetime
+    newest_utc: Mapping[str, datetime]
+
+
+@dataclass(frozen=True)
+class PendingOrder:
+    """An order that may still fill, with every price it names. ``quantity`` is its unsigned, unfilled rest.
+
+    ``is_approved``: it was approved in this tick and not sent yet.
+    """
+
+    client_order_id: str
+    strategy: str
+    side: Side
+    quantity: Decimal
+    limit_price: Decimal | None
+    prices: tuple[Decimal, ...]
+    is_approved: bool
+    signed_quantity: Decimal
+
+    @classmethod
+    def from_working(cls, order: WorkingOrder) -> PendingOrder:
+        """A working order; its limit is the only price that is known of it."""
+        prices = () if order.limit_price is None else (order.limit_price,)
+        return cls._of(order, prices, is_approved=False)
+
+    @classmethod
+    def from_intent(cls, intent: OrderIntent) -> PendingOrder:
+        """An intent as if it will fill."""
+        return cls._of(WorkingOrder.from_intent(intent), _prices_of(intent), is_approved=True)
+
+    @classmethod
+    def _of(cls, order: WorkingOrder, prices: tuple[Decimal, ...], *, is_approved: bool) -> PendingOrder:
+        return cls(
+            order.client_order_id,
+            order.strategy,
+            order.side,
+            order.remaining_quantity,
+            order.limit_price,
+            prices,
+            is_approved,
+            order.signed_quantity,
+        )
+
+
+@dataclass(frozen=True)
 class RiskContext:
     """The state of the world at one decision. Quantities are signed, money is USD, instants are tz-aware UTC.
 
@@ -80,6 +137,9 @@ class RiskContext:
     date. ``limits`` are the deciding strategy's, ``account_limits`` everybody's together. ``recent_submissions``
     are the account's of the last 24 hours at least, ``closed_trades`` the strategy's, oldest first. ``sectors`` is
     by symbol; one without is unclassified. ``None`` in any field means that it could not be found out, and refuses.
+
+    ``what_ifs`` are the broker's own forecasts by client order id, as far as they were asked for and answered: where
+    there is none, our own arithmetic decides alone.
     """
 
     as_of_utc: datetime
@@ -101,6 +161,44 @@ class RiskContext:
     equity_marks: EquityMarks | None = None
     closed_trades: tuple[ClosedTrade, ...] | None = None
     sectors: Mapping[str, str] = field(default_factory=dict)
+    bars: DueBars | None = None
+    what_ifs: Mapping[str, WhatIf] = field(default_factory=dict)
+
+    @cached_property
+    def pending(self) -> Mapping[str, tuple[PendingOrder, ...]]:
+        """Working orders and those approved in this tick, by symbol, in this order."""
+        found: dict[str, list[PendingOrder]] = {}
+        for order in self.working:
+            found.setdefault(order.symbol, []).append(PendingOrder.from_working(order))
+        for intent in self.approved:
+            found.setdefault(intent.request.symbol, []).append(PendingOrder.from_intent(intent))
+        return {symbol: tuple(orders) for symbol, orders in found.items()}
+
+    @cached_property
+    def books(self) -> dict[str | None, Book]:
+        """What ``books`` keeps of each scope, so that it is summed once and not once per control and order."""
+        return {}
+
+    @cached_property
+    def order_names(self) -> dict[tuple[str, str | None], frozenset[str]]:
+        """What ``scopes`` keeps of each scope's orders, by what is counted and strategy."""
+        return {}
+
+    def notes_on(self, intent: OrderIntent) -> dict[object, Any]:
+        """What was worked out about ``intent`` in this context, for the next control that asks the same.
+
+        Only the notes on the last intent are kept.
+        """
+        noted: tuple[OrderIntent, dict[object, Any]] | None = vars(self).get("_notes")
+        if noted is None or noted[0] is not intent:
+            noted = vars(self)["_notes"] = (intent, {})
+        return noted[1]
+
+    def at(self, moment: datetime) -> RiskContext:
+        """The same state of the world, judged at ``moment``."""
+        later = replace(self, as_of_utc=moment)
+        vars(later).update(pending=self.pending, books=self.books)
+        return later
 
     @property
     def max_price_age(self) -> timedelta:
@@ -171,8 +269,8 @@ def last_price(symbol: str, context: RiskContext) -> Decimal:
     return sum(prices, Decimal(0)) / len(prices)
 
 
-def valuation_price(symbol: str, context: RiskContext, orders: Iterable[OrderIntent] = ()) -> Decimal:
-    """The highest price at hand: of the quote, and of the limits and decision prices of orders in the symbol.
+def valuation_price(symbol: str, context: RiskContext, intent: OrderIntent | None = None) -> Decimal:
+    """The highest price at hand: of the quote, and of all that pending orders in the symbol name, the intent's too.
 
     Exposure valued at it is never too small.
 
@@ -184,16 +282,16 @@ def valuation_price(symbol: str, context: RiskContext, orders: Iterable[OrderInt
     if not prices:
         msg = f"no quote of {symbol} to value it at"
         raise UnevaluableError(msg)
-    for order in orders:
-        if order.request.symbol == symbol:
-            named = (order.decision_price, order.request.limit_price, order.request.stop_price)
-            prices += [finite(price, f"a price of {order.client_order_id}") for price in named if price is not None]
-    prices += [
-        finite(order.limit_price, f"limit price of {order.client_order_id}")
-        for order in context.working
-        if order.symbol == symbol and order.limit_price is not None
-    ]
+    for order in context.pending.get(symbol, ()):
+        prices += [finite(price, f"a price of {order.client_order_id}") for price in order.prices]
+    if intent is not None and intent.request.symbol == symbol:
+        prices += [finite(price, f"a price of {intent.client_order_id}") for price in _prices_of(intent)]
     return max(prices)
+
+
+def _prices_of(intent: OrderIntent) -> tuple[Decimal, ...]:
+    named = (intent.decision_price, intent.request.limit_price, intent.request.stop_price)
+    return tuple(price for price in named if price is not None)
 
 
 @dataclass(frozen=True)
@@ -246,6 +344,14 @@ def is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
     Together with all pending orders on its side it must not cross zero, neither in the strategy's holding
     nor in the account's: an order that opens is never taken for one that closes.
     """
+    notes = context.notes_on(intent)
+    known = notes.get(is_reducing)
+    if known is None:
+        known = notes[is_reducing] = _is_reducing(intent, context)
+    return bool(known)
+
+
+def _is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
     symbol = intent.request.symbol
     reaches = (
         strategy_reach(symbol, intent, intent.strategy, context),
@@ -274,10 +380,9 @@ def _pending(symbol: str, intent: OrderIntent | None, strategy: str | None, cont
     An intent judged again at submission is in the ledger already, and so among ``working``: it counts once.
     """
     own = intent.client_order_id if intent is not None else None
-    for order in context.working:
-        if order.symbol == symbol and strategy in (None, order.strategy) and order.client_order_id != own:
+    for order in context.pending.get(symbol, ()):
+        if strategy in (None, order.strategy) and order.client_order_id != own:
             yield finite(order.signed_quantity, f"quantity of {order.client_order_id}")
-    for approved in (*context.approved, *((intent,) if intent is not None else ())):
-        if approved.request.symbol == symbol and strategy in (None, approved.strategy):
-            working = WorkingOrder.from_intent(approved)
-            yield finite(working.signed_quantity, f"quantity of {approved.client_order_id}")
+    if intent is not None and intent.request.symbol == symbol and strategy in (None, intent.strategy):
+        signed = WorkingOrder.from_intent(intent).signed_quantity
+        yield finite(signed, f"quantity of {intent.client_order_id}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent, RiskDecision
 from trading_platform.domain.orders.risk import controls as controls_package
 from trading_platform.domain.orders.risk.base import RiskControl, name_of, verdict
+from trading_platform.domain.orders.risk.books import approve
 from trading_platform.domain.orders.risk.context import RiskContext, UnevaluableError
 
 
@@ -55,11 +55,16 @@ def decide(
     asked = default_controls() if controls is None else controls
     decisions = []
     for intent in intents:
-        decision = RiskDecision(intent.client_order_id, tuple(_ask(control, intent, context) for control in asked))
+        decision = decide_one(intent, context, asked)
         decisions.append(decision)
         if decision.is_approved:
-            context = replace(context, approved=(*context.approved, intent))
+            context = approve(intent, context)
     return decisions
+
+
+def decide_one(intent: OrderIntent, context: RiskContext, controls: Sequence[RiskControl]) -> RiskDecision:
+    """Judge one intent by ``controls``. Errors in a control become its refusal."""
+    return RiskDecision(intent.client_order_id, tuple(_ask(control, intent, context) for control in controls))
 
 
 def _ask(control: RiskControl, intent: OrderIntent, context: RiskContext) -> ControlResult:

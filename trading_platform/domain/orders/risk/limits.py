@@ -45,6 +45,7 @@ class Limits(BaseModel):
     max_limit_price_deviation_pct: Decimal = Field(default=Decimal(5), gt=0, lt=100)
     max_price_age_seconds: int = Field(default=120, gt=0)
     max_signal_age_seconds: int = Field(default=900, gt=0)
+    max_bar_lag_seconds: int = Field(default=120, ge=0)
     max_open_orders: int = Field(default=50, gt=0)
     max_orders_per_minute: int = Field(default=60, gt=0)
     max_orders_per_day: int = Field(default=1_000, gt=0)
@@ -62,7 +63,7 @@ class AccountLimits(Limits):
     """The account's limits: the shared ones and those that only make sense for all strategies together.
 
     ``max_leverage`` is gross exposure over equity. The drawdown is measured from the highest equity of the last
-    ``drawdown_window_days``.
+    ``drawdown_window_days``. ``is_what_if_asked``: one more message to the broker per order that opens.
     """
 
     max_leverage: Decimal = Field(default=Decimal(1), gt=0)
@@ -70,6 +71,7 @@ class AccountLimits(Limits):
     max_daily_loss_pct: Decimal = Field(default=Decimal(3), gt=0, lt=100)
     max_drawdown_pct: Decimal = Field(default=Decimal(15), gt=0, lt=100)
     drawdown_window_days: int = Field(default=365, gt=0)
+    is_what_if_asked: bool = True
 
 
 @dataclass(frozen=True)

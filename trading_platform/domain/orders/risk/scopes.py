@@ -8,17 +8,18 @@ from datetime import timedelta
 from decimal import Decimal
 
 from trading_platform.domain.orders.model import OrderIntent
+from trading_platform.domain.orders.risk.books import Book, book_with
 from trading_platform.domain.orders.risk.context import (
     Reach,
     RiskContext,
+    Submission,
     UnevaluableError,
     account_reach,
     finite,
-    quote_prices,
     strategy_reach,
-    valuation_price,
 )
 from trading_platform.domain.orders.risk.limits import Limits
+from trading_platform.domain.orders.working import WorkingOrder
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,9 @@ class Scope:
             return account_reach(symbol, intent, context)
         return strategy_reach(symbol, intent, self.strategy, context)
 
-    def symbols(self, intent: OrderIntent, context: RiskContext) -> list[str]:
-        """What the whole holds or may come to hold, by name."""
-        positions = context.account_positions if self.strategy is None else context.strategy_positions
-        found = {symbol for symbol, quantity in positions.items() if quantity}
-        found |= {order.symbol for order in context.working if self.strategy in (None, order.strategy)}
-        found |= {order.request.symbol for order in context.approved if self.strategy in (None, order.strategy)}
-        return sorted(found | {intent.request.symbol})
+    def book(self, intent: OrderIntent, context: RiskContext) -> Book:
+        """What the whole holds and may come to hold, ``intent`` included."""
+        return book_with(intent, self.strategy, context)
 
 
 def scopes(intent: OrderIntent, context: RiskContext) -> tuple[Scope, Scope]:
@@ -80,16 +77,10 @@ def account_gross_usd(intent: OrderIntent, context: RiskContext) -> Decimal:
     if context.account is None:
         msg = "no account summary"
         raise UnevaluableError(msg)
-    orders = (*context.approved, intent)
-    held = added = Decimal(0)
-    for symbol in Scope("account", context.account_limits, None).symbols(intent, context):
-        reach = account_reach(symbol, intent, context)
-        quote = context.quotes.get(symbol)
-        if reach.added or (quote is not None and quote_prices(quote)):
-            price = valuation_price(symbol, context, orders)
-            held += abs(reach.position) * price
-            added += reach.added * price
-    return max(held, finite(context.account.gross_position_value, "gross position value of the account")) + added
+    book = book_with(intent, None, context)
+    book.require_prices_of_pending()
+    reported = finite(context.account.gross_position_value, "gross position value of the account")
+    return max(book.totals.held, reported) + book.totals.added
 
 
 def count_orders(intent: OrderIntent, context: RiskContext, window: timedelta, strategy: str | None) -> int:
@@ -101,14 +92,29 @@ def count_orders(intent: OrderIntent, context: RiskContext, window: timedelta, s
     if context.recent_submissions is None:
         msg = "what was sent recently could not be read from the ledger"
         raise UnevaluableError(msg)
-    since = context.as_of_utc - window
-    names = {
-        sent.client_order_id
-        for sent in context.recent_submissions
-        if sent.sent_utc > since and strategy in (None, sent.strategy)
-    }
-    names |= {order.client_order_id for order in context.approved if strategy in (None, order.strategy)}
-    return len(names | {intent.client_order_id})
+    key = (f"sent within {window}", strategy)
+    names = context.order_names.get(key)
+    if names is None:
+        since = context.as_of_utc - window
+        sent = {o.client_order_id for o in context.recent_submissions if o.sent_utc > since and _is_of(o, strategy)}
+        approved = {order.client_order_id for order in context.approved if _is_of(order, strategy)}
+        names = context.order_names[key] = frozenset(sent | approved)
+    return len(names) + (intent.client_order_id not in names)
+
+
+def open_order_names(strategy: str | None, context: RiskContext) -> frozenset[str]:
+    """Names of what works, is in doubt or was approved in this tick; orders placed by hand have none."""
+    key = ("open", strategy)
+    names = context.order_names.get(key)
+    if names is None:
+        orders: tuple[WorkingOrder | OrderIntent, ...] = (*context.working, *context.approved)
+        names = frozenset(order.client_order_id for order in orders if _is_of(order, strategy)) - {""}
+        context.order_names[key] = names
+    return names
+
+
+def _is_of(order: WorkingOrder | OrderIntent | Submission, strategy: str | None) -> bool:
+    return strategy in (None, order.strategy)
 
 
 def first_breach(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trading_platform.domain.orders.model import ControlResult, OrderIntent
+from trading_platform.domain.orders.model import ControlResult, OrderIntent, WhatIf
 from trading_platform.domain.orders.risk.base import RiskControl, name_of
-from trading_platform.domain.orders.risk.context import EquityMarks, Halt, SessionHours
+from trading_platform.domain.orders.risk.context import DueBars, EquityMarks, Halt, SessionHours
 from trading_platform.domain.orders.risk.decision import decide, default_controls
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.orders.working import WorkingOrder
@@ -61,10 +61,12 @@ def working_at(price: str, side: Any = "SELL") -> tuple[WorkingOrder, ...]:
 def test_this_issue_s_controls_are_all_asked() -> None:
     assert list(CONTROLS) == [
         "AllowedList",
+        "BrokerMargin",
         "BuyingPower",
         "ConsecutiveLosses",
         "DataValid",
         "DuplicateOrder",
+        "FreshBars",
         "FreshPrice",
         "FreshSignal",
         "LastPriceCollar",
@@ -91,6 +93,7 @@ def test_this_issue_s_controls_are_all_asked() -> None:
         "SelfCross",
         "ShortSaleAllowed",
         "TickAndLot",
+        "TradingHalt",
     ]
 
 
@@ -103,6 +106,25 @@ def test_a_sound_intent_passes_and_the_numbers_are_kept_as_text(control: str) ->
 
 
 SELL = b.intent(side="SELL")
+OTHER = b.intent("IWM")
+
+
+def bars(newest: str) -> dict[str, Any]:
+    """TSLA's newest bar is that of a time of the day; due is that of the tick."""
+    hour, minute = map(int, newest.split(":"))
+    return {"bars": DueBars(b.TICK, {"TSLA": b.TICK.replace(hour=hour, minute=minute)})}
+
+
+def forecast(
+    after: str = "0", *, refusal: str = "", others: dict[str, tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """The broker's forecasts: margin after ``intent()`` with 1000 USD of equity; before and after other orders."""
+    own = b.intent().client_order_id
+    found = {own: WhatIf(own, D(0), D(after), equity_with_loan_after=D(1000), refusal=refusal)}
+    found |= {name: WhatIf(name, D(first), D(last)) for name, (first, last) in (others or {}).items()}
+    return {"what_ifs": found}
+
+
 REFUSED: list[tuple[str, OrderIntent, dict[str, Any], str]] = [
     ("MarketOpen", b.intent(), {"is_market_open": False}, "the market of TSLA is closed"),
     ("MarketOpen", b.intent(), {"is_market_open": None}, "is not known"),
@@ -306,6 +328,31 @@ REFUSED: list[tuple[str, OrderIntent, dict[str, Any], str]] = [
         "paused until 2013-02-28 20:46 UTC",
     ),
     ("ConsecutiveLosses", b.intent(), {"closed_trades": None}, "can't be evaluated: the closed trades of tsla"),
+    ("FreshBars", b.intent(), bars("20:35"), "newest bar of TSLA is that of 2013-02-28 20:35 UTC, due is that of"),
+    (
+        "FreshBars",
+        b.intent(),
+        {"bars": DueBars(b.TICK, {})},
+        "there is no bar of TSLA, due is that of 2013-02-28 20:45",
+    ),
+    ("FreshBars", SELL, bars("20:35") | holding("10"), "newest bar of TSLA"),
+    ("FreshBars", b.intent(), {"bars": None}, "can't be evaluated: which bars are there is not known"),
+    ("TradingHalt", b.intent(), {"quotes": {"TSLA": replace(b.quote(), is_halted=True)}}, "trading in TSLA is halted"),
+    ("TradingHalt", SELL, {"quotes": {"TSLA": replace(b.quote(), is_halted=True)}} | holding("10"), "is halted"),
+    ("BrokerMargin", b.intent(), forecast(refusal="201: margin"), "the broker would refuse it: 201: margin"),
+    (
+        "BrokerMargin",
+        b.intent(),
+        forecast(after="1001"),
+        "ask for 1001.00 USD of margin, equity with loan value is 1000",
+    ),
+    (
+        "BrokerMargin",
+        b.intent(),
+        forecast(after="600", others={OTHER.client_order_id: ("100", "501")}) | {"approved": (OTHER,)},
+        "ask for 1001.00 USD of margin",
+    ),
+    ("BrokerMargin", b.intent(), forecast(after="NaN"), "can't be evaluated: initial margin after the order is NaN"),
 ]
 
 
@@ -388,6 +435,14 @@ def test_every_control_has_a_violation_in_the_table_above() -> None:
         ("ConsecutiveLosses", SELL, {"closed_trades": b.trades(-1, -1, -1, -1, -1)} | holding("10")),
         ("ConsecutiveLosses", b.intent(), {"closed_trades": b.trades(-1, -1, -1, -1, -1, minutes_ago=60)}),
         ("ConsecutiveLosses", b.intent(), {"closed_trades": b.trades(-1, -1, -1, -1, 0)}),
+        ("FreshBars", b.intent(), bars("20:45")),
+        ("FreshBars", b.intent(), bars("20:50")),
+        ("TradingHalt", b.intent(), {"quotes": {"TSLA": replace(b.quote(), is_halted=False)}}),
+        ("TradingHalt", b.intent(), {"quotes": {}}),
+        ("BrokerMargin", b.intent(), forecast(after="1000")),
+        ("BrokerMargin", b.intent(), {"what_ifs": {b.intent().client_order_id: WhatIf("without figures")}}),
+        ("BrokerMargin", b.intent(), {}),
+        ("BrokerMargin", SELL, forecast(refusal="no") | holding("10")),
     ],
 )
 def test_what_is_within_the_limit_or_only_reduces_passes(
@@ -428,3 +483,7 @@ def test_an_intent_judged_again_at_submission_does_not_count_twice() -> None:
 
 def test_the_collar_s_width_can_be_chosen() -> None:
     assert not ask("PriceCollar", b.intent(price="99"), **limits(max_price_deviation_pct="0.1")).is_passed
+
+
+def test_without_a_forecast_of_the_broker_the_numbers_say_who_decided() -> None:
+    assert ask("BrokerMargin").numbers == {"what_if": "not available: decided by our own arithmetic"}

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_platform.domain.orders.model import OrderIntent, OrderRequest
-from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, SessionHours, Submission
+from trading_platform.domain.orders.risk.context import DueBars, EquityMarks, RiskContext, SessionHours, Submission
+from trading_platform.domain.orders.risk.cutting import decide_cut
 from trading_platform.domain.orders.risk.decision import decide
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.orders.working import WorkingOrder
@@ -143,6 +144,7 @@ def context_of(account: Account, asked: TickAsked, limits: Limits, account_limit
         account_positions=account.held(None),
         working=tuple(account.working),
         signal_time_utc=now,
+        bars=DueBars(now, dict.fromkeys(PRICES, now)),
         session=SessionHours(b.NOW - timedelta(hours=1), b.NOW + timedelta(days=1), is_always_open=False),
         recent_submissions=tuple(account.sent),
         equity_marks=EquityMarks(asked.session_start, EQUITY),
@@ -219,9 +221,10 @@ ticks = st.lists(
     ticks=ticks,
     limits=st.tuples(limits_of(Limits, SHARED), limits_of(Limits, SHARED)),
     account_limits=limits_of(AccountLimits, SHARED | OF_ACCOUNT),
+    is_cut=st.booleans(),
 )
 def test_no_sequence_of_approved_orders_breaks_a_limit(
-    ticks: list[TickAsked], limits: tuple[Limits, Limits], account_limits: AccountLimits
+    ticks: list[TickAsked], limits: tuple[Limits, Limits], account_limits: AccountLimits, is_cut: bool
 ) -> None:
     account = Account()
     of_strategy = dict(zip(STRATEGIES, limits, strict=True))
@@ -230,8 +233,9 @@ def test_no_sequence_of_approved_orders_breaks_a_limit(
         own = of_strategy[asked.strategy]
         intents = intents_of(asked, account.now, number)
         held = account.held(asked.strategy)
-        decisions = decide(intents, context_of(account, asked, own, account_limits))
-        for intent, decision in zip(intents, decisions, strict=True):
+        context = context_of(account, asked, own, account_limits)
+        judged = decide_cut(intents, context) if is_cut else zip(intents, decide(intents, context), strict=True)
+        for intent, decision in judged:
             if not decision.is_approved:
                 continue
             request = intent.request

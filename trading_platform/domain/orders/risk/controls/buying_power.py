@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
+from trading_platform.domain.orders.risk.books import book_with
 from trading_platform.domain.orders.risk.context import (
     RiskContext,
     UnevaluableError,
-    account_reach,
     finite,
     is_reducing,
-    valuation_price,
 )
 
 
-class BuyingPower:
+class BuyingPower(QuantityLimit):
     """Refuses what the account's available funds don't cover in full, shorts included: no borrowed money.
 
     Pending orders of every strategy count, those approved in this tick too; money from sales counts only
@@ -30,15 +27,9 @@ class BuyingPower:
         available = finite(context.account.available_funds, "available funds of the account")
         if is_reducing(intent, context):
             return verdict(self, None, is_reducing=True, available_usd=available)
-        symbols = {order.symbol for order in context.working if order.remaining_quantity}
-        symbols |= {order.request.symbol for order in context.approved}
-        symbols.add(intent.request.symbol)
-        orders = (*context.approved, intent)
-        needed = Decimal(0)
-        for symbol in sorted(symbols):
-            added = account_reach(symbol, intent, context).added
-            if added:
-                needed += added * valuation_price(symbol, context, orders)
+        book = book_with(intent, None, context)
+        book.require_prices_of_pending()
+        needed = book.totals.added
         reason = None
         if needed > available:
             reason = f"pending orders need {needed:.2f} USD, available are {available:.2f} USD"

@@ -25,21 +25,16 @@ class DuplicateOrder:
         seconds = context.limits.duplicate_window_seconds
         since = context.as_of_utc - timedelta(seconds=seconds)
         alike = [
-            f"{order.client_order_id} is working still"
-            for order in context.working
-            if (order.strategy, order.symbol, order.side, order.remaining_quantity) == wanted
-            and order.client_order_id != intent.client_order_id
-        ]
-        alike += [
-            f"{order.client_order_id} was approved in the same tick"
-            for order in context.approved
-            if (order.strategy, order.request.symbol, order.request.side, order.request.quantity) == wanted
+            f"{order.client_order_id} {'was approved in the same tick' if order.is_approved else 'is working still'}"
+            for order in context.pending.get(request.symbol, ())
+            if (order.strategy, request.symbol, order.side, order.quantity) == wanted
             and order.client_order_id != intent.client_order_id
         ]
         alike += [
             f"{sent.client_order_id} was sent at {sent.sent_utc:%H:%M:%S} UTC, less than {seconds} s ago"
             for sent in context.recent_submissions
-            if (sent.strategy, sent.symbol, sent.side, sent.quantity) == wanted
+            if sent.symbol == request.symbol
+            and (sent.strategy, sent.symbol, sent.side, sent.quantity) == wanted
             and sent.client_order_id != intent.client_order_id
             and sent.sent_utc > since
         ]

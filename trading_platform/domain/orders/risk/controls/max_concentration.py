@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing, valuation_price
 from trading_platform.domain.orders.risk.scopes import equity_usd, first_breach
 
 
-class MaxConcentration:
+class MaxConcentration(QuantityLimit):
     """Refuses what could lift one holding, strategy's or account's, above ``max_concentration_pct`` of equity.
 
     Pending orders count as filled where that makes the holding larger. An order that only reduces passes.
@@ -19,7 +19,7 @@ class MaxConcentration:
             return verdict(self, None, is_reducing=True)
         symbol = intent.request.symbol
         equity = equity_usd(context)
-        price = valuation_price(symbol, context, (*context.approved, intent))
+        price = valuation_price(symbol, context, intent)
         reason, numbers = first_breach(
             intent,
             context,

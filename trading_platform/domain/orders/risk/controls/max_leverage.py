@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.scopes import account_gross_usd, equity_usd
 
 
-class MaxLeverage:
+class MaxLeverage(QuantityLimit):
     """Refuses what could lift the account's gross exposure above ``max_leverage`` times its equity.
 
     An order that only reduces passes.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, valuation_price
 from trading_platform.domain.orders.risk.scopes import Scope, account_gross_usd, scopes
 
 
-class MaxNetExposure:
+class MaxNetExposure(QuantityLimit):
     """Refuses what could lift the unsigned net exposure of strategy or account above ``max_net_exposure_usd``.
 
     Net exposure is the sum of the signed values of all holdings, once with every pending buy filled and once with
@@ -37,16 +37,10 @@ class MaxNetExposure:
 
 def _net(scope: Scope, intent: OrderIntent, context: RiskContext) -> tuple[Decimal, Decimal]:
     """The largest unsigned net exposure with the intent, and the same if it is never sent."""
-    orders = (*context.approved, intent)
-    highest = lowest = Decimal(0)
-    this = Decimal(0)
-    for symbol in scope.symbols(intent, context):
-        price = valuation_price(symbol, context, orders)
-        reach = scope.reach(symbol, intent, context)
-        highest += reach.highest * price
-        lowest += reach.lowest * price
-        if symbol == intent.request.symbol:
-            this = intent.request.quantity * price
+    book = scope.book(intent, context)
+    book.require_prices()
+    highest, lowest = book.totals.highest, book.totals.lowest
+    this = intent.request.quantity * valuation_price(intent.request.symbol, context, intent)
     with_it = max(abs(highest), abs(lowest))
     if intent.request.side == "BUY":
         return with_it, max(abs(highest - this), abs(lowest))

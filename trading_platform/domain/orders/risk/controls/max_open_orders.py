@@ -5,7 +5,7 @@ from __future__ import annotations
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
 from trading_platform.domain.orders.risk.base import verdict
 from trading_platform.domain.orders.risk.context import RiskContext
-from trading_platform.domain.orders.risk.scopes import Scope, first_breach
+from trading_platform.domain.orders.risk.scopes import Scope, first_breach, open_order_names
 
 
 class MaxOpenOrders:
@@ -17,11 +17,10 @@ class MaxOpenOrders:
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         def count(scope: Scope) -> int:
-            names = {o.client_order_id for o in context.working if scope.strategy in (None, o.strategy)}
-            names |= {o.client_order_id for o in context.approved if scope.strategy in (None, o.strategy)}
-            names.discard("")  # orders placed by hand have no name: each counts
+            names = open_order_names(scope.strategy, context)
+            # orders placed by hand have no name: each counts
             unnamed = sum(not o.client_order_id for o in context.working if scope.strategy is None)
-            return len(names | {intent.client_order_id}) + unnamed
+            return len(names) + (intent.client_order_id not in names) + unnamed
 
         reason, numbers = first_breach(
             intent,

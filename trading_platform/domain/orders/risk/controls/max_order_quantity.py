@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, finite
 
 
-class MaxOrderQuantity:
+class MaxOrderQuantity(QuantityLimit):
     """Refuses an order for more than ``max_order_quantity`` units.
 
     It needs no price, and holds for reducing orders too: it is the guard against a slipped decimal point.

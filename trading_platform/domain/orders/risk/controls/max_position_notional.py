@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing, valuation_price
 from trading_platform.domain.orders.risk.scopes import first_breach
 
 
-class MaxPositionNotional:
+class MaxPositionNotional(QuantityLimit):
     """Refuses what could lift the holding in one symbol, strategy's or account's, above ``max_position_notional_usd``.
 
     Pending orders count as filled where that makes the holding larger. An order that only reduces passes,
@@ -17,7 +17,7 @@ class MaxPositionNotional:
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         symbol = intent.request.symbol
-        price = valuation_price(symbol, context, (*context.approved, intent))
+        price = valuation_price(symbol, context, intent)
         reason, numbers = first_breach(
             intent,
             context,

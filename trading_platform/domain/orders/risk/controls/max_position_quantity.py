@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.scopes import first_breach
 
 
-class MaxPositionQuantity:
+class MaxPositionQuantity(QuantityLimit):
     """Refuses what could lift the holding in one symbol, strategy's or account's, above ``max_position_quantity``.
 
     Pending orders count as filled where that makes the holding larger. An order that only reduces passes.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
-from trading_platform.domain.orders.risk.base import verdict
-from trading_platform.domain.orders.risk.context import RiskContext, account_reach, is_reducing, valuation_price
+from trading_platform.domain.orders.risk.base import QuantityLimit, verdict
+from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.scopes import equity_usd, scopes
 
 
-class MaxSectorConcentration:
+class MaxSectorConcentration(QuantityLimit):
     """Refuses what could lift the account's holdings in one sector above ``max_sector_pct`` of equity.
 
     Unsigned values, pending orders counted as filled where that makes a holding larger. Instruments without a
@@ -22,12 +20,10 @@ class MaxSectorConcentration:
         if is_reducing(intent, context):
             return verdict(self, None, is_reducing=True, sector=sector)
         equity = equity_usd(context)
-        orders = (*context.approved, intent)
         _, account = scopes(intent, context)
-        value = Decimal(0)
-        for symbol in account.symbols(intent, context):
-            if context.sectors.get(symbol, "") == sector:
-                value += account_reach(symbol, intent, context).largest * valuation_price(symbol, context, orders)
+        book = account.book(intent, context)
+        book.require_prices(sector=sector)
+        value = book.largest_by_sector[sector]
         limit = context.account_limits.max_sector_pct
         share = value * 100 / equity
         reason = None

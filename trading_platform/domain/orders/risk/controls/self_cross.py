@@ -6,8 +6,7 @@ from decimal import Decimal
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
 from trading_platform.domain.orders.risk.base import verdict
-from trading_platform.domain.orders.risk.context import RiskContext, finite
-from trading_platform.domain.orders.working import WorkingOrder
+from trading_platform.domain.orders.risk.context import PendingOrder, RiskContext, finite
 
 
 class SelfCross:
@@ -19,25 +18,21 @@ class SelfCross:
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         request = intent.request
-        others = (*context.working, *(WorkingOrder.from_intent(order) for order in context.approved))
         opposite = [
             order
-            for order in others
-            if order.symbol == request.symbol
-            and order.side != request.side
-            and order.remaining_quantity
-            and order.client_order_id != intent.client_order_id
+            for order in context.pending.get(request.symbol, ())
+            if order.side != request.side and order.quantity and order.client_order_id != intent.client_order_id
         ]
         crossing = [order for order in opposite if _could_meet(request.side == "BUY", request.limit_price, order)]
         reason = None
         if crossing:
             first = crossing[0]
             name = first.client_order_id or "an order placed by hand"
-            reason = f"could trade with our own {first.side} of {first.remaining_quantity:f} ({name})"
+            reason = f"could trade with our own {first.side} of {first.quantity:f} ({name})"
         return verdict(self, reason, opposite_orders=len(opposite), crossing_orders=len(crossing))
 
 
-def _could_meet(is_buy: bool, limit: Decimal | None, other: WorkingOrder) -> bool:
+def _could_meet(is_buy: bool, limit: Decimal | None, other: PendingOrder) -> bool:
     if limit is None or other.limit_price is None:
         return True
     ours = finite(limit, "limit price")
