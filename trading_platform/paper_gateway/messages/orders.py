@@ -42,7 +42,7 @@ def open_order(order: PaperOrder, account: str, what_if: WhatIf | None = None) -
         *_size_flags(order, is_completed=False),
         ticket.parent_id,
         *_volatility_and_delta_neutral(is_completed=False),
-        *_trailing(is_completed=False),
+        *_trailing(order, is_completed=False),
         *_legs_scale_hedge(),
         0,  # smart-routing opt-out
         *_clearing_and_algorithm(),
@@ -80,7 +80,7 @@ def completed_order(order: PaperOrder, account: str) -> list[Field]:
         *_volatility_free_prices()[1:],  # no auction strategy
         *_size_flags(order, is_completed=True),
         *_volatility_and_delta_neutral(is_completed=True),
-        *_trailing(is_completed=True),
+        *_trailing(order, is_completed=True),
         *_legs_scale_hedge(),
         *_clearing_and_algorithm(),
         0,  # solicited
@@ -226,8 +226,10 @@ def _volatility_and_delta_neutral(*, is_completed: bool) -> list[Field]:
     return head + group
 
 
-def _trailing(*, is_completed: bool) -> list[Field]:
-    head: list[Field] = [0, 0, "", ""]  # continuous update, reference, trailing stop and percent
+def _trailing(order: PaperOrder, *, is_completed: bool) -> list[Field]:
+    percent = order.ticket.trailing_percent
+    # continuous update, reference, trailing stop and percent
+    head: list[Field] = [0, 0, order.trail_stop or order.ticket.trail_stop_price or "", percent or ""]
     basis: list[Field] = [] if is_completed else ["", ""]
     return [*head, *basis, ""]  # legs in words
 
