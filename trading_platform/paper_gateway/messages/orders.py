@@ -55,7 +55,9 @@ def open_order(order: PaperOrder, account: str, what_if: WhatIf | None = None) -
         *_blank(2, 0),  # randomize size and price
         0,  # conditions
         _NONE,  # adjusted order type
-        *_blank(6),  # its prices
+        "",  # its trigger price
+        _trail_stop(order),  # clients take this one for the trailing stop
+        *_blank(4),  # its other prices
         0,  # and unit
         *_blank(3),  # soft-dollar tier
         "",  # cash quantity
@@ -87,7 +89,8 @@ def completed_order(order: PaperOrder, account: str) -> list[Field]:
         order.status,
         *_blank(2, 0),  # randomize size and price
         0,  # conditions
-        *_blank(3),  # trailing stop, offset, cash quantity
+        _trail_stop(order),
+        *_blank(2),  # offset, cash quantity
         *_blank(2, 0),  # hedge price, OMS container
         "",  # auto-cancel date
         filled,
@@ -226,10 +229,14 @@ def _volatility_and_delta_neutral(*, is_completed: bool) -> list[Field]:
     return head + group
 
 
+def _trail_stop(order: PaperOrder) -> Field:
+    """Where a trailing stop's stop is, or is to begin."""
+    return order.trail_stop or order.ticket.trail_stop_price or ""
+
+
 def _trailing(order: PaperOrder, *, is_completed: bool) -> list[Field]:
-    percent = order.ticket.trailing_percent
     # continuous update, reference, trailing stop and percent
-    head: list[Field] = [0, 0, order.trail_stop or order.ticket.trail_stop_price or "", percent or ""]
+    head: list[Field] = [0, 0, _trail_stop(order), order.ticket.trailing_percent or ""]
     basis: list[Field] = [] if is_completed else ["", ""]
     return [*head, *basis, ""]  # legs in words
 
