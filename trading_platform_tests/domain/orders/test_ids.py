@@ -93,6 +93,12 @@ def test_a_malformed_part_is_refused_by_name(
         client_order_id(strategy, symbol, tick, revision)
 
 
+@pytest.mark.parametrize("text", ["tsla.TSLA.20130228T2045Z.r0x", "tsla.TSLA.20130228T2045Z.r0ts"])
+def test_there_are_no_legs_but_target_and_stop(text: str) -> None:
+    with pytest.raises(InvalidOrderIdError, match="is not an order id of this platform"):
+        parse_client_order_id(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -100,7 +106,6 @@ def test_a_malformed_part_is_refused_by_name(
         "manual",
         "tsla.TSLA.20130228T2045Z",
         "tsla.TSLA.20130228T2045Z.r01",
-        "tsla.TSLA.20130228T2045Z.r0x",
         "tsla.TSLA.20130231T2045Z.r0",
     ],
 )

@@ -186,13 +186,12 @@ def valuation_price(symbol: str, context: RiskContext, orders: Iterable[OrderInt
         raise UnevaluableError(msg)
     for order in orders:
         if order.request.symbol == symbol:
-            named = (order.decision_price, order.request.limit_price, order.request.stop_price)
-            prices += [finite(price, f"a price of {order.client_order_id}") for price in named if price is not None]
-    prices += [
-        finite(order.limit_price, f"limit price of {order.client_order_id}")
-        for order in context.working
-        if order.symbol == symbol and order.limit_price is not None
-    ]
+            asked = (order.decision_price, order.request.limit_price, order.request.stop_price)
+            prices += [finite(price, f"a price of {order.client_order_id}") for price in asked if price is not None]
+    for pending in context.working:
+        if pending.symbol == symbol:
+            named = (pending.limit_price, pending.stop_price)
+            prices += [finite(price, f"a price of {pending.client_order_id}") for price in named if price is not None]
     return max(prices)
 
 
@@ -200,7 +199,8 @@ def valuation_price(symbol: str, context: RiskContext, orders: Iterable[OrderInt
 class Reach:
     """How far a holding can get if any subset of its pending orders fills, in whatever order.
 
-    ``position`` is signed; ``buys`` and ``sells`` are unsigned sums of what is pending.
+    ``position`` is signed; ``buys`` and ``sells`` are unsigned sums of what is pending. Stops count as if they will
+    trigger. The exits of a bracket are alternatives: the largest of them counts, as far as their entry has filled.
     """
 
     position: Decimal
@@ -259,25 +259,38 @@ def is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
 def _reach(
     symbol: str, position: Decimal, intent: OrderIntent | None, strategy: str | None, context: RiskContext
 ) -> Reach:
-    buys = sells = Decimal(0)
-    for quantity in _pending(symbol, intent, strategy, context):
-        if quantity > 0:
-            buys += quantity
+    sums: dict[Side, Decimal] = {"BUY": Decimal(0), "SELL": Decimal(0)}
+    entries: dict[str, Decimal] = {}
+    exits: dict[tuple[str, Side], Decimal] = {}
+    for order in _pending(symbol, intent, strategy, context):
+        quantity = finite(order.remaining_quantity, f"quantity of {order.client_order_id}")
+        if order.is_exit:
+            key = (order.oca_group, order.side)
+            exits[key] = max(quantity, exits.get(key, Decimal(0)))
         else:
-            sells -= quantity
-    return Reach(finite(position, f"position in {symbol}"), buys, sells)
+            entries[order.client_order_id] = quantity
+            sums[order.side] += quantity
+    for (entry, side), quantity in exits.items():
+        sums[side] += max(quantity - entries.get(entry, Decimal(0)), Decimal(0))
+    return Reach(finite(position, f"position in {symbol}"), sums["BUY"], sums["SELL"])
 
 
-def _pending(symbol: str, intent: OrderIntent | None, strategy: str | None, context: RiskContext) -> Iterator[Decimal]:
-    """Signed quantities of all orders in ``symbol`` that may still fill; of one strategy, or of all.
+def _pending(
+    symbol: str, intent: OrderIntent | None, strategy: str | None, context: RiskContext
+) -> Iterator[WorkingOrder]:
+    """All orders in ``symbol`` that may still fill; of one strategy, or of all.
 
     An intent judged again at submission is in the ledger already, and so among ``working``: it counts once.
     """
-    own = intent.client_order_id if intent is not None else None
-    for order in context.working:
-        if order.symbol == symbol and strategy in (None, order.strategy) and order.client_order_id != own:
-            yield finite(order.signed_quantity, f"quantity of {order.client_order_id}")
+    for order in context.working if intent is None else beside(intent, context):
+        if order.symbol == symbol and strategy in (None, order.strategy):
+            yield order
     for approved in (*context.approved, *((intent,) if intent is not None else ())):
         if approved.request.symbol == symbol and strategy in (None, approved.strategy):
-            working = WorkingOrder.from_intent(approved)
-            yield finite(working.signed_quantity, f"quantity of {approved.client_order_id}")
+            yield WorkingOrder.from_intent(approved)
+
+
+def beside(intent: OrderIntent, context: RiskContext) -> list[WorkingOrder]:
+    """The working orders that can be live at the same time as ``intent``: not itself, and not what it replaces."""
+    gone = {intent.client_order_id, *intent.replaces}
+    return [order for order in context.working if order.client_order_id not in gone]

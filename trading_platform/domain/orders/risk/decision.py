@@ -42,7 +42,8 @@ def decide(
     """Judge the intents of one tick, in their order, by all controls.
 
     Every control is asked even after one has refused, so that all reasons are shown. An approved intent
-    counts, from then on, as if it will fill: together the approved ones keep every limit.
+    counts, from then on, as if it will fill: together the approved ones keep every limit. The orders of a bracket are
+    approved together or not at all.
 
     Args:
         intents: as planned; put those that reduce first.
@@ -53,13 +54,37 @@ def decide(
         One decision per intent, in the same order. Errors in a control become its refusal.
     """
     asked = default_controls() if controls is None else controls
-    decisions = []
+    decisions: dict[str, RiskDecision] = {}
+    for group in _groups(intents):
+        trial = context
+        for intent in group:
+            decision = RiskDecision(intent.client_order_id, tuple(_ask(control, intent, trial) for control in asked))
+            decisions[intent.client_order_id] = decision
+            if decision.is_approved:
+                trial = replace(trial, approved=(*trial.approved, intent))
+        refused = [intent.client_order_id for intent in group if not decisions[intent.client_order_id].is_approved]
+        if not refused:
+            context = trial
+        for intent in group if refused else ():
+            decisions[intent.client_order_id] = _not_alone(decisions[intent.client_order_id], refused)
+    return [decisions[intent.client_order_id] for intent in intents]
+
+
+def _groups(intents: Sequence[OrderIntent]) -> list[list[OrderIntent]]:
+    """Single orders, and the orders of a bracket together, by their first."""
+    groups: dict[str, list[OrderIntent]] = {}
     for intent in intents:
-        decision = RiskDecision(intent.client_order_id, tuple(_ask(control, intent, context) for control in asked))
-        decisions.append(decision)
-        if decision.is_approved:
-            context = replace(context, approved=(*context.approved, intent))
-    return decisions
+        groups.setdefault(intent.request.group, []).append(intent)
+    return list(groups.values())
+
+
+def _not_alone(decision: RiskDecision, refused: Sequence[str]) -> RiskDecision:
+    """A bracket is approved whole or not at all: an entry without its exits is not what was asked for."""
+    if not decision.is_approved:
+        return decision
+    reason = f"its bracket is refused: {', '.join(refused)} did not pass"
+    whole = ControlResult("WholeBracket", is_passed=False, reason=reason, numbers={})
+    return RiskDecision(decision.client_order_id, (*decision.results, whole))
 
 
 def _ask(control: RiskControl, intent: OrderIntent, context: RiskContext) -> ControlResult:

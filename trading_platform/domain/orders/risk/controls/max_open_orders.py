@@ -19,6 +19,7 @@ class MaxOpenOrders:
         def count(scope: Scope) -> int:
             names = {o.client_order_id for o in context.working if scope.strategy in (None, o.strategy)}
             names |= {o.client_order_id for o in context.approved if scope.strategy in (None, o.strategy)}
+            names -= set(intent.replaces)
             names.discard("")  # orders placed by hand have no name: each counts
             unnamed = sum(not o.client_order_id for o in context.working if scope.strategy is None)
             return len(names | {intent.client_order_id}) + unnamed

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
 from trading_platform.domain.orders.risk.base import verdict
-from trading_platform.domain.orders.risk.context import RiskContext, finite
+from trading_platform.domain.orders.risk.context import RiskContext, beside, finite
 from trading_platform.domain.orders.working import WorkingOrder
 
 
@@ -14,12 +14,13 @@ class SelfCross:
     """Refuses an order that could trade with an opposite one of the account, whichever strategy's.
 
     Two limits that do not meet can't; an order without a limit meets everything. Reducing orders are refused too:
-    a wash trade is one whatever its purpose. The opposite order must end first.
+    a wash trade is one whatever its purpose. The opposite order must end first. Entry and exits of one bracket are
+    never live together.
     """
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         request = intent.request
-        others = (*context.working, *(WorkingOrder.from_intent(order) for order in context.approved))
+        others = (*beside(intent, context), *(WorkingOrder.from_intent(order) for order in context.approved))
         opposite = [
             order
             for order in others
@@ -27,6 +28,7 @@ class SelfCross:
             and order.side != request.side
             and order.remaining_quantity
             and order.client_order_id != intent.client_order_id
+            and (order.oca_group or order.client_order_id) != request.group
         ]
         crossing = [order for order in opposite if _could_meet(request.side == "BUY", request.limit_price, order)]
         reason = None
