@@ -14,7 +14,7 @@ class DuplicateOrder:
     """Refuses an order like another of the strategy that works still or was sent within ``duplicate_window_seconds``.
 
     Alike are orders of the same symbol, side and quantity under different names; one name is one order, and sent
-    once anyhow. Orders approved in this tick count as sent. The exits of a bracket are alternatives, not duplicates, and
+    once anyhow. Orders approved in this tick count as sent. Exits of one bracket are alternatives, not duplicates, and
     an order is no duplicate of what it replaces.
     """
 
