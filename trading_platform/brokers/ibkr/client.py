@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
-import_on_loop("trading_platform.brokers.ibkr.orders")
+import_on_loop("trading_platform.brokers.ibkr.brackets")
 
-from trading_platform.brokers.ibkr import orders, requests  # noqa: E402
+from trading_platform.brokers.ibkr import brackets, orders, requests  # noqa: E402
 from trading_platform.brokers.ibkr.connection import Connection, open_with_free_client_id  # noqa: E402
 
 T = TypeVar("T")
@@ -123,6 +123,11 @@ class IBKRBroker:
         """Send one order, once, and wait for the acknowledgement."""
         self._require_writable(f"order {request.client_order_id} was not sent")
         return self._run(lambda connection: orders.place_order(connection, instrument, request))
+
+    def place_bracket(self, instrument: Instrument, legs: Sequence[OrderRequest]) -> Sequence[BrokerOrder]:
+        """Send an entry with its exits, once, and wait for the acknowledgements."""
+        self._require_writable(f"bracket {legs[0].client_order_id} was not sent")
+        return self._run(lambda connection: brackets.place_bracket(connection, instrument, legs))
 
     def cancel_order(self, client_order_id: str) -> None:
         """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""
