@@ -94,5 +94,6 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, list(zip(plan.intents, decisions, strict=True)))
+    judged = list(zip(plan.intents, decisions, strict=True))
+    record = ledger.record_tick(tick, judged, cancels=plan.cancels)
     return DecidedTick(record, plan.skipped, equity_of(context))

@@ -34,8 +34,9 @@ def bracket(**entry: Any) -> list[OrderRequest]:
 
 
 def live(broker: IBKRBroker, legs: list[OrderRequest]) -> list[str]:
-    names = {leg.client_order_id for leg in legs}
-    return sorted(order.client_order_id for order in broker.open_orders() if order.client_order_id in names)
+    wanted = set(names(legs))
+    listed = [order for order in broker.open_orders() if order.client_order_id in wanted]
+    return sorted(order.client_order_id for order in listed if not order.status.is_terminal)
 
 
 def names(legs: list[OrderRequest]) -> list[str]:
