@@ -7,6 +7,7 @@ modifying an order in place is not used: during an outage it can leave one refer
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection
 
 from trading_platform.brokers.base import Broker, BrokerError
@@ -17,6 +18,8 @@ from trading_platform.storage.ledger import Ledger
 
 CONFIRM_SECONDS = 10.0
 POLL_SECONDS = 0.1
+MOST_REQUESTS = 3
+"""How often a cancellation is asked for while it is refused, e.g. by a lost connection. Asking again does no harm."""
 
 
 def call_off(
@@ -42,22 +45,24 @@ def call_off(
     """
     deadline = time.monotonic() + confirm_seconds
     refusals: dict[str, str] = {}
-    asked: set[str] = set()
+    asked: Counter[str] = Counter()
     while True:
         view = BrokerView.fetch(broker, account)
         record_view(ledger, view, account, at=clock.now(), run_id=run_id, only=names)
         left = _not_over(ledger, view, account, names)
         if not left or time.monotonic() >= deadline:
             return tuple(f"order {name} is not confirmed over: {refusals.get(name, why)}" for name, why in left.items())
-        for name in sorted(left.keys() - asked):
-            if view.order(name) is not None:
-                asked.add(name)
+        for name in sorted(left):
+            is_due = not asked[name] or (name in refusals and asked[name] < MOST_REQUESTS)
+            if is_due and view.order(name) is not None:
+                asked[name] += 1
+                refusals.pop(name, None)
                 refusals |= _cancel(broker, name)
         time.sleep(poll_seconds)
 
 
 def _cancel(broker: Broker, name: str) -> dict[str, str]:
-    """Ask once. A refusal is kept for the report only: the lists decide, not the answer."""
+    """Ask. A refusal is kept for the report only: the lists decide, not the answer."""
     try:
         broker.cancel_order(name)
     except BrokerError as error:

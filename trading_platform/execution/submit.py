@@ -57,7 +57,7 @@ from trading_platform.domain.orders.model import BrokerOrder, OrderIntent, Order
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
-from trading_platform.execution.call_off import call_off
+from trading_platform.execution.call_off import CONFIRM_SECONDS, call_off
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
 from trading_platform.storage.ledger import Ledger, LedgerOrder, UnknownTickError
@@ -88,6 +88,7 @@ def submit_tick(
     run_id: str,
     lease_wait_seconds: float = LEASE_WAIT_SECONDS,
     settle_seconds: float = SETTLE_SECONDS,
+    confirm_seconds: float = CONFIRM_SECONDS,
 ) -> SubmissionReport:
     """Send the approved orders of a recorded tick that have not been sent yet.
 
@@ -96,6 +97,7 @@ def submit_tick(
         guard: all risk controls on one intent, with the state of this moment. What it raises ends the call.
         lease_wait_seconds: how long to wait for another run that is submitting for the account.
         settle_seconds: see above, point 2. Real seconds.
+        confirm_seconds: how long to wait until the broker lists what is replaced as over. Real seconds.
 
     Raises:
         UnknownTickError: the ledger has no such tick.
@@ -117,7 +119,9 @@ def submit_tick(
         with ledger.submission_lease(
             account, holder=holder_name(run_id), now=clock.now, wait_seconds=lease_wait_seconds
         ) as lease:
-            submission = _Submission(ledger, broker, instruments, lease, guard, clock, run_id, record.tick)
+            submission = _Submission(
+                ledger, broker, instruments, lease, guard, clock, run_id, record.tick, confirm_seconds
+            )
             called_off, not_called_off = submission.call_off(record.cancels)
             token, outcomes = lease.token, submission.run(settle_seconds)
     orders = ledger.orders(account, strategy=strategy, tick_utc=tick_utc)
@@ -155,6 +159,7 @@ class _Submission:
     clock: Clock
     run_id: str
     tick: Tick
+    confirm_seconds: float
     outcomes: dict[str, OrderOutcome] = field(default_factory=dict)
     trouble: str = ""
 
@@ -175,7 +180,15 @@ class _Submission:
         return tuple(order.client_order_id for order in over if order.status.is_terminal), left
 
     def _called_off(self, names: Sequence[str]) -> tuple[str, ...]:
-        return call_off(self.ledger, self.broker, self.account, names, clock=self.clock, run_id=self.run_id)
+        return call_off(
+            self.ledger,
+            self.broker,
+            self.account,
+            names,
+            clock=self.clock,
+            run_id=self.run_id,
+            confirm_seconds=self.confirm_seconds,
+        )
 
     def run(self, settle_seconds: float) -> dict[str, OrderOutcome]:
         """Clear up what earlier runs left behind, then place what is approved. Returns the outcomes of both."""

@@ -25,8 +25,8 @@ from trading_platform.execution.reconcile import reconcile
 from trading_platform.execution.report import SubmissionReport
 from trading_platform.execution.submit import submit_tick
 from trading_platform.paper_gateway.config import GatewayConfig
-from trading_platform.paper_gateway.faults import DropConnection, Mute, RejectOrders
-from trading_platform.paper_gateway.messages.ids import Incoming, Outgoing
+from trading_platform.paper_gateway.faults import DropConnection, RejectOrders
+from trading_platform.paper_gateway.messages.ids import Incoming
 from trading_platform.paper_gateway.server import PaperGateway
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.domain.orders.builders import signal, spec
@@ -100,7 +100,7 @@ class Trader:
             account=ACCOUNT,
             strategy=self.spec.name,
             tick_utc=self.due().tick_utc,
-            guard=self._guard(),
+            guard=self.guard(),
             clock=self.clock,
             run_id="run",
             settle_seconds=0.1,
@@ -116,14 +116,20 @@ class Trader:
         ]
         return self.submit()
 
+    def decide_later(self, weight: float) -> None:
+        """Decide the next tick, as a run does that is slow to submit."""
+        self.clock.advance(timedelta(minutes=5))
+        self.later = self.due()
+        self.decide(weight)
+
     def settle(self) -> None:
         """Let the gateway act on the moment and take the broker's truth in; ledger and broker must agree."""
         self.gateway.step_now()
         assert reconcile(self.ledger, self.broker, account=ACCOUNT, clock=self.clock, run_id="run").problems == ()
 
     def pass_minutes(self, minutes: int, until: Callable[[], bool] = lambda: False) -> None:
-        for _ in range(minutes):
-            self.clock.advance(timedelta(minutes=1))
+        for _ in range(0, minutes, 5):
+            self.clock.advance(timedelta(minutes=5))
             self.settle()
             if until():
                 return
@@ -142,7 +148,7 @@ class Trader:
     def live(self) -> list[str]:
         return sorted(o.client_order_id for o in self.broker.open_orders() if not o.status.is_terminal)
 
-    def _guard(self) -> Callable[[OrderIntent], RiskDecision]:
+    def guard(self) -> Callable[[OrderIntent], RiskDecision]:
         context = observe(
             self.ledger,
             self.broker,
@@ -260,7 +266,7 @@ def test_a_connection_that_breaks_between_the_legs_leaves_all_of_the_bracket_or_
         assert set(desk.statuses().values()) == {SUBMITTED}
 
 
-def submit_quietly(desk: Trader) -> SubmissionReport:
+def submit_quietly(desk: Trader, due: Decision | None = None) -> SubmissionReport:
     """Submit without asking that everything is explained by now."""
     return submit_tick(
         desk.ledger,
@@ -268,11 +274,12 @@ def submit_quietly(desk: Trader) -> SubmissionReport:
         INSTRUMENTS,
         account=ACCOUNT,
         strategy=desk.spec.name,
-        tick_utc=desk.due().tick_utc,
-        guard=desk._guard(),
+        tick_utc=(due or desk.due()).tick_utc,
+        guard=desk.guard(),
         clock=desk.clock,
         run_id="run",
         settle_seconds=0.1,
+        confirm_seconds=1.5,
     )
 
 
@@ -291,35 +298,50 @@ def test_a_stop_entry_that_no_longer_fits_is_replaced_and_one_order_is_live(trad
     assert (stored.intent.replaces, stored.intent.position_quantity) == ((old,), Decimal(0))
 
 
-def test_when_the_cancellation_is_not_confirmed_nothing_is_sent(trader, monkeypatch) -> None:
-    monkeypatch.setattr("trading_platform.execution.call_off.CONFIRM_SECONDS", 0.5)
+def test_a_fill_in_between_expires_the_order_that_was_planned_without_it(trader) -> None:
+    desk = trader(order_type="STP", stop_offset_bps=1, replace_working=True)
+    desk.tick(1.0)
+    desk.decide_later(0.5)
+    desk.pass_minutes(240, until=lambda: desk.held > 0)
+    assert desk.held > 0
+    report = submit_quietly(desk, desk.later)
+    (outcome,) = report.outcomes
+    assert (outcome.outcome, outcome.status) == ("refused", OrderStatus.EXPIRED)
+    assert "is held after a fill" in outcome.reasons[0]
+    assert desk.live() == []
+
+
+def test_what_another_client_placed_can_not_be_called_off_and_nothing_is_sent_in_its_place(trader, gateway) -> None:
     desk = trader(order_type="STP", stop_offset_bps=300, replace_working=True)
     desk.tick(1.0)
     live = desk.live()
     desk.pass_minutes(5)
     desk.decide(0.5)
-    desk.gateway.faults.add(DropConnection(message_id=Incoming.CANCEL_ORDER, direction="in", when="before"))
-    report = submit_quietly(desk)
-    (outcome,) = report.outcomes
-    assert outcome.outcome in ("not_sent", "placed")
+    with IBKRBroker(IBKRConfig(port=gateway.port, client_id=77, request_timeout_seconds=3.0)) as stranger:
+        own, desk.broker = desk.broker, stranger
+        (outcome,) = submit_quietly(desk).outcomes
+        desk.broker = own
+    assert outcome.outcome == "not_sent"
+    assert "lets a client cancel its own orders only" in outcome.reasons[0]
+    assert desk.live() == live
+    assert [one.outcome for one in submit_quietly(desk).outcomes] == ["placed"]
     assert len(desk.live()) == 1
-    if outcome.outcome == "not_sent":
-        assert desk.live() == live
-    submit_quietly(desk)
-    assert len(desk.live()) == 1
+    assert desk.live() != live
 
 
-def test_a_lost_confirmation_does_not_make_two_orders(trader) -> None:
+@pytest.mark.parametrize("message_id", [Incoming.CANCEL_ORDER, Incoming.PLACE_ORDER])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_connection_that_breaks_while_one_order_replaces_another_leaves_one_at_most(trader, message_id, when) -> None:
     desk = trader(order_type="STP", stop_offset_bps=300, replace_working=True)
     desk.tick(1.0)
     desk.pass_minutes(5)
     desk.decide(0.5)
-    desk.gateway.faults.add(Mute(Outgoing.ORDER_STATUS, count=3))
-    desk.gateway.faults.add(DropConnection(message_id=Incoming.CANCEL_ORDER, direction="in", when="after"))
-    for _ in range(3):
+    desk.gateway.faults.add(DropConnection(message_id=message_id, direction="in", when=when))
+    for _ in range(2):
         submit_quietly(desk)
         assert len(desk.live()) <= 1
-    assert len(desk.live()) == 1
+    was_lost = (message_id, when) == (Incoming.PLACE_ORDER, "before")
+    assert len(desk.live()) == (0 if was_lost else 1)
 
 
 def test_coins_are_bought_to_the_eighth_decimal_and_every_book_agrees(ledger, broker, gateway, clock) -> None:
