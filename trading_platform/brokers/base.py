@@ -148,6 +148,23 @@ class Broker(Protocol):
         """
         ...
 
+    def place_bracket(self, instrument: Instrument, legs: Sequence[OrderRequest]) -> Sequence[BrokerOrder]:
+        """Send an entry with its exits as one group, of which everything is live or nothing, and wait for the word.
+
+        Args:
+            legs: the entry first; each exit names it in ``parent_id``.
+
+        Returns:
+            One order per leg, in their order. One that the broker refused while it took the others has the
+            status ``BROKER_REJECTED``.
+
+        Raises:
+            OrderRejectedError: the group was refused; nothing of it is live.
+            AmbiguousOrderError: sent, and not acknowledged in full.
+            BrokerConnectionError: the group was not released; nothing of it is live.
+        """
+        ...
+
     def cancel_order(self, client_order_id: str) -> None:
         """Ask for the cancellation of every open order that carries ``client_order_id``."""
         ...

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from trading_platform.domain.price_grid import PriceGrid, PriceStep
+
 SecurityType = Literal["STK", "CRYPTO", "CASH"]
 """TWS security types in use: stocks and ETFs, crypto-currencies, foreign exchange."""
 
@@ -32,7 +34,8 @@ class Instrument:
 class InstrumentDetails:
     """What the broker knows of one instrument.
 
-    ``min_tick`` is in the instrument's currency. ``data_origin`` says where its prices come from:
+    ``min_tick`` is in the instrument's currency; ``price_steps`` say how it grows with the price (IBKR's market
+    rule), and are empty where the broker told none. ``data_origin`` says where its prices come from:
     "broker" at IBKR; at the paper gateway a sentence such as "real daily bars 2000-03-01..2013-03-01,
     shifted by 3437 sessions" or "synthetic path, seed 7".
     """
@@ -48,3 +51,9 @@ class InstrumentDetails:
     industry: str
     category: str
     data_origin: str
+    price_steps: tuple[PriceStep, ...] = ()
+
+    @property
+    def price_grid(self) -> PriceGrid:
+        """The prices an order may name."""
+        return PriceGrid(self.price_steps) if self.price_steps else PriceGrid.uniform(self.min_tick)

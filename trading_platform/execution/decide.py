@@ -106,5 +106,5 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, judged)
+    record = ledger.record_tick(tick, judged, cancels=plan.cancels)
     return DecidedTick(record, plan.skipped, equity_of(context))

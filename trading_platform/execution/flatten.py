@@ -20,7 +20,7 @@ from trading_platform.clock import Clock
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.ids import client_order_id
-from trading_platform.domain.orders.intents import limit_price_at
+from trading_platform.domain.orders.kinds import limit_price_at
 from trading_platform.domain.orders.model import (
     ControlResult,
     OrderIntent,
@@ -180,7 +180,7 @@ class _Flattening:
         is_crypto = holding.instrument.security_type == "CRYPTO"
         limit = None
         if is_crypto and quote is not None and symbol in context.instruments:
-            limit = limit_price_at(side, quote, CRYPTO_LIMIT_BPS, context.instruments[symbol].min_tick)
+            limit = limit_price_at(side, quote, CRYPTO_LIMIT_BPS, context.instruments[symbol].price_grid)
         if not prices or (is_crypto and limit is None):
             unsent.append(f"{symbol}: no price to be had, so no order was made for it")
             return None

@@ -29,13 +29,19 @@ class OrderOutcome:
 
 @dataclass(frozen=True)
 class SubmissionReport:
-    """The outcomes of one tick's orders, by client order id. ``fencing_token`` is None if nothing had to be sent."""
+    """The outcomes of one tick's orders, by client order id. ``fencing_token`` is None if nothing had to be sent.
+
+    ``called_off`` are working orders that were cancelled without another in their place, and ``not_called_off`` says
+    of which that could not be confirmed.
+    """
 
     account: str
     strategy: str
     tick_utc: datetime
     fencing_token: int | None
     outcomes: tuple[OrderOutcome, ...]
+    called_off: tuple[str, ...] = ()
+    not_called_off: tuple[str, ...] = ()
 
     @property
     def new_orders(self) -> int:

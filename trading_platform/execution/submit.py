@@ -25,14 +25,22 @@ answer is never sent again blindly:
      risk control passes again.
 
   Without the proof it becomes unknown. Not sending is always allowed; sending twice never is.
+
+A bracket is one thing in all of this: its orders start in one transaction, go out as one group of which everything is
+live or nothing, and are proved unsent together.
+
+An order that replaces others waits for them: they are cancelled, and the broker's lists must say that they are over,
+with all their fills, before it starts (``call_off``). If a fill came in between, the strategy does not hold any more
+what the order was planned on: it expires unsent, and the next tick decides anew.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from trading_platform.brokers.base import (
     AccountMismatchError,
@@ -45,10 +53,11 @@ from trading_platform.brokers.base import (
 )
 from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
+from trading_platform.domain.orders.model import BrokerOrder, OrderIntent, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
+from trading_platform.execution.call_off import CONFIRM_SECONDS, call_off
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
 from trading_platform.storage.ledger import Ledger, LedgerOrder, UnknownTickError
@@ -79,6 +88,7 @@ def submit_tick(
     run_id: str,
     lease_wait_seconds: float = LEASE_WAIT_SECONDS,
     settle_seconds: float = SETTLE_SECONDS,
+    confirm_seconds: float = CONFIRM_SECONDS,
 ) -> SubmissionReport:
     """Send the approved orders of a recorded tick that have not been sent yet.
 
@@ -87,6 +97,7 @@ def submit_tick(
         guard: all risk controls on one intent, with the state of this moment. What it raises ends the call.
         lease_wait_seconds: how long to wait for another run that is submitting for the account.
         settle_seconds: see above, point 2. Real seconds.
+        confirm_seconds: how long to wait until the broker lists what is replaced as over. Real seconds.
 
     Raises:
         UnknownTickError: the ledger has no such tick.
@@ -102,11 +113,16 @@ def submit_tick(
         raise UnknownTickError(msg)
     token: int | None = None
     outcomes: dict[str, OrderOutcome] = {}
-    if any(order.status in (OrderStatus.APPROVED, *IN_DOUBT) for order in record.orders):
+    called_off: tuple[str, ...] = ()
+    not_called_off: tuple[str, ...] = ()
+    if record.cancels or any(order.status in (OrderStatus.APPROVED, *IN_DOUBT) for order in record.orders):
         with ledger.submission_lease(
             account, holder=holder_name(run_id), now=clock.now, wait_seconds=lease_wait_seconds
         ) as lease:
-            submission = _Submission(ledger, broker, instruments, lease, guard, clock, run_id, record.tick)
+            submission = _Submission(
+                ledger, broker, instruments, lease, guard, clock, run_id, record.tick, confirm_seconds
+            )
+            called_off, not_called_off = submission.call_off(record.cancels)
             token, outcomes = lease.token, submission.run(settle_seconds)
     orders = ledger.orders(account, strategy=strategy, tick_utc=tick_utc)
     decided = {
@@ -126,6 +142,8 @@ def submit_tick(
             else _standing(order, decided.get(order.client_order_id))
             for order in orders
         ),
+        called_off,
+        not_called_off,
     )
 
 
@@ -141,6 +159,7 @@ class _Submission:
     clock: Clock
     run_id: str
     tick: Tick
+    confirm_seconds: float
     outcomes: dict[str, OrderOutcome] = field(default_factory=dict)
     trouble: str = ""
 
@@ -148,6 +167,28 @@ class _Submission:
     def account(self) -> str:
         """The account of the lease, which is the tick's."""
         return self.lease.account
+
+    def call_off(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Cancel what the tick wants gone without another in its place, unless the strategy has decided since.
+
+        Returns the orders that are over by now, and why others are not.
+        """
+        if not names or self.ledger.has_newer_tick(self.account, self.tick.strategy, self.tick.tick_utc):
+            return (), ()
+        left = self._called_off(names)
+        over = self.ledger.orders(self.account, client_order_ids=names)
+        return tuple(order.client_order_id for order in over if order.status.is_terminal), left
+
+    def _called_off(self, names: Sequence[str]) -> tuple[str, ...]:
+        return call_off(
+            self.ledger,
+            self.broker,
+            self.account,
+            names,
+            clock=self.clock,
+            run_id=self.run_id,
+            confirm_seconds=self.confirm_seconds,
+        )
 
     def run(self, settle_seconds: float) -> dict[str, OrderOutcome]:
         """Clear up what earlier runs left behind, then place what is approved. Returns the outcomes of both."""
@@ -159,11 +200,13 @@ class _Submission:
         doubtful = {order.client_order_id for order in self.ledger.orders(self.account, statuses=IN_DOUBT)}
         record_view(self.ledger, view, self.account, at=self.clock.now(), run_id=self.run_id, only=ours | doubtful)
         repeatable = self._resolve_left_behind(view)
-        for order in self._tick_orders():
-            if view.knows(order.client_order_id):
-                continue
-            if order.status is OrderStatus.APPROVED or order.client_order_id in repeatable:
-                self._submit(order)
+        for legs in _groups(self._tick_orders()):
+            sendable = [o for o in legs if o.status is OrderStatus.APPROVED or o.client_order_id in repeatable]
+            known = [order for order in legs if view.knows(order.client_order_id)]
+            if sendable == legs and not known:
+                self._submit(legs)
+            for order in sendable if known else ():
+                self._note(order, "not_sent", order.status, f"{known[0].client_order_id} of its bracket is out already")
         return self.outcomes
 
     def _tick_orders(self) -> list[LedgerOrder]:
@@ -178,11 +221,13 @@ class _Submission:
     def _resolve_left_behind(self, view: BrokerView) -> set[str]:
         """Decide the fate of orders found submitting. Returns those of this tick that are proved unsent."""
         repeatable: set[str] = set()
-        for order in self.ledger.orders(self.account, statuses=[OrderStatus.SUBMITTING]):
+        left = self.ledger.orders(self.account, statuses=[OrderStatus.SUBMITTING])
+        doubtful = {order.intent.request.group for order in left if not self._is_proved_unsent(order, view)}
+        for order in left:
             name = order.client_order_id
             if view.knows(name):
                 continue
-            if not self._can_holder_send_no_more(order):
+            if order.intent.request.group in doubtful:
                 why = "sent or not, its run can't be proved dead and the broker does not list it: reconcile"
                 self._move(order, OrderStatus.UNKNOWN, why)
             elif (order.intent.strategy, order.intent.tick_utc) == (self.tick.strategy, self.tick.tick_utc):
@@ -190,6 +235,9 @@ class _Submission:
             elif self.ledger.has_newer_tick(self.account, order.intent.strategy, order.intent.tick_utc):
                 self._move(order, OrderStatus.EXPIRED, "proved unsent, and its tick is over")
         return repeatable
+
+    def _is_proved_unsent(self, order: LedgerOrder, view: BrokerView) -> bool:
+        return not view.knows(order.client_order_id) and self._can_holder_send_no_more(order)
 
     def _can_holder_send_no_more(self, order: LedgerOrder) -> bool:
         if order.submission_holder is None:
@@ -199,53 +247,91 @@ class _Submission:
             return True
         return is_proved_dead(order.submission_holder)
 
-    def _submit(self, order: LedgerOrder) -> None:
+    def _submit(self, legs: Sequence[LedgerOrder]) -> None:
+        """Judge, clear the way, start and send one order, or a bracket's entry with its exits."""
+        entry = legs[0]
         if self.trouble:
-            self._note(order, "not_sent", order.status, self.trouble)
+            self._note_all(legs, "not_sent", self.trouble)
             return
-        instrument = self.instruments.get(order.intent.request.symbol)
+        instrument = self.instruments.get(entry.intent.request.symbol)
         if instrument is None:
-            self._refuse(order, f"{order.intent.request.symbol} is not among the instruments")
+            self._refuse(legs, f"{entry.intent.request.symbol} is not among the instruments")
             return
+        decisions = [self._judge(order) for order in legs]
+        refusals = [decision for decision in decisions if not decision.is_approved]
+        for decision in refusals:
+            self.ledger.record_refusal(self.account, decision, at=self.clock.now(), run_id=self.run_id)
+        if refusals:
+            reasons = tuple(reason for decision in refusals for reason in decision.reasons)
+            self._refuse(legs, *(reasons or ("no risk control was evaluated",)))
+        elif self._is_way_clear(legs) and self._begin(legs, decisions):
+            self._place(legs, instrument)
+
+    def _judge(self, order: LedgerOrder) -> RiskDecision:
         decision = self.guard(order.intent)
         if decision.client_order_id != order.client_order_id:
             msg = f"the guard judged {decision.client_order_id} when asked about {order.client_order_id}"
             raise ValueError(msg)
-        if not decision.is_approved:
-            self.ledger.record_refusal(self.account, decision, at=self.clock.now(), run_id=self.run_id)
-            self._refuse(order, *(decision.reasons or ("no risk control was evaluated",)))
-        elif self._begin(order, decision):
-            self._place(order, instrument)
+        return decision
 
-    def _refuse(self, order: LedgerOrder, *reasons: str) -> None:
+    def _is_way_clear(self, legs: Sequence[LedgerOrder]) -> bool:
+        """Whether what the order replaces is over, and the strategy still holds what it was planned on."""
+        intent = legs[0].intent
+        if not intent.replaces:
+            return True
+        if self.ledger.has_newer_tick(self.account, intent.strategy, intent.tick_utc):
+            self._refuse(legs, SubmissionStart.SUPERSEDED.value)
+            return False
+        try:
+            left = self._called_off(intent.replaces)
+        except BrokerError as error:
+            left = (f"what it replaces is not confirmed over: {error}",)
+        if left:
+            self._note_all(legs, "not_sent", *left)
+            return False
+        held = self.ledger.strategy_position(self.account, intent.strategy).get(intent.request.symbol, Decimal(0))
+        planned = intent.position_quantity
+        if planned is None or held != planned:
+            why = f"it was planned on a holding of {planned}, and {held:f} is held after a fill of what it replaces"
+            for order in legs:
+                self._move(order, OrderStatus.EXPIRED, f"never sent: {why}", only_from=order.status)
+                self._note(order, "refused", OrderStatus.EXPIRED, why)
+            return False
+        return True
+
+    def _refuse(self, legs: Sequence[LedgerOrder], *reasons: str) -> None:
         """An approved order stays approved, for a later run of the same tick; one proved unsent ends here."""
-        status = order.status
-        if status is OrderStatus.SUBMITTING:
-            status = OrderStatus.EXPIRED
-            self._move(order, status, f"proved unsent, and refused now: {'; '.join(reasons)}")
-        self._note(order, "refused", status, *reasons)
+        for order in legs:
+            status = order.status
+            if status is OrderStatus.SUBMITTING:
+                status = OrderStatus.EXPIRED
+                self._move(order, status, f"proved unsent, and refused now: {'; '.join(reasons)}")
+            self._note(order, "refused", status, *reasons)
 
-    def _begin(self, order: LedgerOrder, decision: RiskDecision) -> bool:
+    def _begin(self, legs: Sequence[LedgerOrder], decisions: Sequence[RiskDecision]) -> bool:
         self.lease.renew(self.clock.now())
-        started = self._start(order, decision, is_reducing=False)
-        if started is SubmissionStart.HALTED and self._is_reducing(order.intent):
-            started = self._start(order, decision, is_reducing=True)
+        started = self._start(legs, decisions, is_reducing=False)
+        if started is SubmissionStart.HALTED and self._is_reducing(legs[0].intent):
+            started = self._start(legs, decisions, is_reducing=True)
         if started is SubmissionStart.STARTED:
             return True
         if started is SubmissionStart.HALTED:
             halts = self.ledger.active_halts(self.account)
-            self._refuse(order, *([f"halted: {halt.reason}" for halt in halts] or [started.value]))
+            self._refuse(legs, *([f"halted: {halt.reason}" for halt in halts] or [started.value]))
         elif started is SubmissionStart.SUPERSEDED:
-            self._refuse(order, started.value)
+            self._refuse(legs, started.value)
         else:
-            self._note(order, "not_sent", order.status, started.value)
+            self._note_all(legs, "not_sent", started.value)
         return False
 
-    def _start(self, order: LedgerOrder, decision: RiskDecision, *, is_reducing: bool) -> SubmissionStart:
+    def _start(
+        self, legs: Sequence[LedgerOrder], decisions: Sequence[RiskDecision], *, is_reducing: bool
+    ) -> SubmissionStart:
         return self.ledger.begin_submission(
             self.account,
-            order.client_order_id,
-            decision=decision,
+            legs[0].client_order_id,
+            decision=decisions[0],
+            exits=decisions[1:],
             token=self.lease.token,
             holder=self.lease.holder,
             at=self.clock.now(),
@@ -253,47 +339,81 @@ class _Submission:
             is_reducing=is_reducing,
         )
 
-    def _place(self, order: LedgerOrder, instrument: Instrument) -> None:
+    def _send(self, legs: Sequence[LedgerOrder], instrument: Instrument) -> Sequence[BrokerOrder]:
+        requests = [order.intent.request for order in legs]
+        if len(requests) == 1:
+            return [self.broker.place_order(instrument, requests[0])]
+        return self.broker.place_bracket(instrument, requests)
+
+    def _place(self, legs: Sequence[LedgerOrder], instrument: Instrument) -> None:
         """Send once. Until the answer is in the ledger the lease is in doubt and will not be given back."""
         self.lease.is_in_doubt = True
         try:
-            acknowledged = self.broker.place_order(instrument, order.intent.request)
+            acknowledged = self._send(legs, instrument)
         except OrderRejectedError as error:
-            self._move(order, OrderStatus.BROKER_REJECTED, str(error), raw_status=str(error.code))
-            self._note(order, "rejected", OrderStatus.BROKER_REJECTED, str(error))
+            self._end_all(legs, "rejected", OrderStatus.BROKER_REJECTED, str(error), raw_status=str(error.code))
         except _NOT_SENT_ERRORS as error:
-            self._move(order, OrderStatus.BROKER_REJECTED, f"not sent: {error}")
-            self._note(order, "rejected", OrderStatus.BROKER_REJECTED, str(error))
+            self._end_all(legs, "rejected", OrderStatus.BROKER_REJECTED, f"not sent: {error}")
         except BrokerConnectionError as error:
             # By the protocol nothing was sent. A later run of the tick still looks for it before it tries again.
-            self.ledger.record_unsent(
-                self.account,
-                order.client_order_id,
-                at=self.clock.now(),
-                run_id=self.run_id,
-                message=f"not sent: {error}",
-            )
-            self._note(order, "not_sent", OrderStatus.SUBMITTING, str(error))
+            for order in legs:
+                self.ledger.record_unsent(
+                    self.account,
+                    order.client_order_id,
+                    at=self.clock.now(),
+                    run_id=self.run_id,
+                    message=f"not sent: {error}",
+                )
+                self._note(order, "not_sent", OrderStatus.SUBMITTING, str(error))
             self.trouble = f"not sent after the broker failed: {error}"
         except BrokerError as error:
-            self._move(order, OrderStatus.UNKNOWN, str(error))
-            self._note(order, "unknown", OrderStatus.UNKNOWN, str(error))
+            self._end_all(legs, "unknown", OrderStatus.UNKNOWN, str(error))
             self.trouble = f"not sent after an order's fate was lost: {error}"
         except BaseException as error:
             # Anything else (an interrupt, a bug) may have struck after the send.
-            self._move(order, OrderStatus.UNKNOWN, f"interrupted while it was sent: {error!r}")
+            for order in legs:
+                self._move(order, OrderStatus.UNKNOWN, f"interrupted while it was sent: {error!r}")
             self.lease.is_in_doubt = False
             raise
         else:
-            believed = as_acknowledged(acknowledged, order.client_order_id)
-            self.ledger.record_broker_order(self.account, believed, at=self.clock.now(), run_id=self.run_id)
-            if believed.status is OrderStatus.UNKNOWN:
-                why = f"acknowledged as {acknowledged.raw_status or acknowledged.status.value}: the lists must confirm"
-                self._move(order, OrderStatus.UNKNOWN, why)
-                self._note(order, "unknown", OrderStatus.UNKNOWN, why, perm_id=believed.perm_id)
-            else:
-                self._note(order, "placed", believed.status, perm_id=believed.perm_id)
+            for order, answer in zip(legs, acknowledged, strict=True):
+                self._take_in(order, answer, is_bracket=len(legs) > 1)
+            self._withdraw_if_incomplete(legs, acknowledged)
         self.lease.is_in_doubt = False
+
+    def _take_in(self, order: LedgerOrder, acknowledged: BrokerOrder, *, is_bracket: bool) -> None:
+        # Only of a bracket's legs is a refusal an answer; of a single order it is an error that was raised.
+        if is_bracket and acknowledged.status is OrderStatus.BROKER_REJECTED:
+            self._end_all([order], "rejected", OrderStatus.BROKER_REJECTED, acknowledged.message)
+            return
+        believed = as_acknowledged(acknowledged, order.client_order_id)
+        self.ledger.record_broker_order(self.account, believed, at=self.clock.now(), run_id=self.run_id)
+        if believed.status is OrderStatus.UNKNOWN:
+            why = f"acknowledged as {acknowledged.raw_status or acknowledged.status.value}: the lists must confirm"
+            self._move(order, OrderStatus.UNKNOWN, why)
+            self._note(order, "unknown", OrderStatus.UNKNOWN, why, perm_id=believed.perm_id)
+        else:
+            self._note(order, "placed", believed.status, perm_id=believed.perm_id)
+
+    def _withdraw_if_incomplete(self, legs: Sequence[LedgerOrder], acknowledged: Sequence[BrokerOrder]) -> None:
+        """A broker that took a bracket without one of its legs: an entry that has not traded is called back."""
+        if not any(answer.status is OrderStatus.BROKER_REJECTED for answer in acknowledged):
+            return
+        try:
+            self.broker.cancel_order(legs[0].client_order_id)
+        except BrokerError as error:
+            self.trouble = f"not sent after a bracket lost a leg and its entry could not be called back: {error}"
+
+    def _end_all(
+        self, legs: Sequence[LedgerOrder], outcome: Outcome, to: OrderStatus, message: str, *, raw_status: str = ""
+    ) -> None:
+        for order in legs:
+            self._move(order, to, message, raw_status=raw_status)
+            self._note(order, outcome, to, message)
+
+    def _note_all(self, legs: Sequence[LedgerOrder], outcome: Outcome, *reasons: str) -> None:
+        for order in legs:
+            self._note(order, outcome, order.status, *reasons)
 
     def _is_reducing(self, intent: OrderIntent) -> bool:
         """Whether the order can only bring strategy and account closer to flat; a halt lets those through."""
@@ -317,13 +437,21 @@ class _Submission:
         )
         return is_reducing(intent, context)
 
-    def _move(self, order: LedgerOrder, to: OrderStatus, message: str, *, raw_status: str = "") -> None:
+    def _move(
+        self,
+        order: LedgerOrder,
+        to: OrderStatus,
+        message: str,
+        *,
+        raw_status: str = "",
+        only_from: OrderStatus = OrderStatus.SUBMITTING,
+    ) -> None:
         # Reconciliation needs no lease: it may have learned the order's true status a moment ago. That stands.
         self.ledger.move(
             self.account,
             order.client_order_id,
             to,
-            only_from=OrderStatus.SUBMITTING,
+            only_from=only_from,
             at=self.clock.now(),
             run_id=self.run_id,
             message=message,
@@ -336,6 +464,14 @@ class _Submission:
         self.outcomes[order.client_order_id] = OrderOutcome(
             order.client_order_id, order.intent.request.symbol, outcome, status, perm_id or order.perm_id, reasons
         )
+
+
+def _groups(orders: Sequence[LedgerOrder]) -> list[list[LedgerOrder]]:
+    """Single orders, and the orders of a bracket together with the entry first."""
+    groups: dict[str, list[LedgerOrder]] = {}
+    for order in orders:
+        groups.setdefault(order.intent.request.group, []).append(order)
+    return [sorted(legs, key=lambda order: order.intent.request.is_exit) for legs in groups.values()]
 
 
 def _as_it_stands(outcome: OrderOutcome, order: LedgerOrder) -> OrderOutcome:

@@ -162,7 +162,7 @@ def submit_current_tick(run: OrderRun) -> Sent:
     if record is None:
         why = f"the tick {due.tick_utc:%Y-%m-%d %H:%M} UTC has not been decided"
         return Sent(run.account, f"nothing sent: {why}", 0, (why,))
-    if not record.orders:
+    if not record.orders and not record.cancels:
         return Sent(run.account, "nothing to send: the tick has no intents", 0, ())
     broker = run.connect()
     report = submit_tick(
@@ -256,7 +256,8 @@ def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outcome(report: SubmissionReport) -> str:
     """E.g. "1 placed; 1 already_placed (momentum.AAPL…: filled)"."""
-    parts = []
+    parts = [f"{len(report.called_off)} called off ({', '.join(report.called_off)})"] if report.called_off else []
+    parts += report.not_called_off
     for kind in ("placed", "already_placed", "refused", "rejected", "unknown", "not_sent"):
         found = report.of(kind)
         if found:

@@ -120,8 +120,9 @@ def _contract(listing: Listing, con_id: int, data_origin: str) -> Contract:
         long_name=listing.long_name,
         min_tick=listing.min_tick,
         min_size=listing.min_size,
-        size_increment=listing.min_size,
+        size_increment=listing.size_increment or listing.min_size,
         calendar=listing.calendar,
         time_zone=listing.time_zone,
         data_origin=data_origin,
+        market_rule=listing.market_rule,
     )

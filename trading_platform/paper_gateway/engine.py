@@ -36,11 +36,15 @@ from trading_platform.paper_gateway.model import (
 from trading_platform.paper_gateway.order_book import Key, OrderBook, copy_of, is_cancelled_by_rivals, key_of
 from trading_platform.paper_gateway.prices import (
     acts_as_market,
+    closing_price,
+    exact,
     is_limit_in_range,
     is_stop_in_range,
     is_stop_reached,
     price_at_touch,
     stop_fill_price,
+    trailed_stop,
+    waits_for_close,
     waits_for_trigger,
 )
 from trading_platform.paper_gateway.time_in_force import MINUTE, expiry_of, minute_of, trading_minutes
@@ -131,6 +135,7 @@ class MatchingEngine:
         """Give a live order a new ticket. It keeps its fills and its permanent id."""
         order.ticket = ticket
         order.working_since = None
+        order.trail_stop = None
         self._arrange(order, moment)
 
     def finish(self, order: PaperOrder, moment: datetime, reason: str, completed_status: str = "") -> None:
@@ -173,10 +178,12 @@ class MatchingEngine:
         self.touch_pass(now)
 
     def expire(self, until: datetime) -> None:
-        """Cancel the orders whose time in force has ended by ``until``."""
+        """End the orders whose time in force has ended by ``until``; orders for the close trade in it first."""
         ended = [(expiry, order) for order in self.book.in_time_priority() if (expiry := expiry_of(order)) is not None]
         for expiry, order in sorted(ended, key=lambda item: item[0]):
-            if expiry <= until:
+            if expiry <= until and not order.is_done:
+                if waits_for_close(order.ticket):
+                    self._close_auction(order, expiry)
                 self.finish(order, expiry, f"the {order.ticket.time_in_force} order has expired")
 
     def touch_pass(self, moment: datetime) -> None:
@@ -191,7 +198,7 @@ class MatchingEngine:
                 continue
             if order.working_since is None:
                 self._arrange(order, moment)
-            if order.working_since is None or order.working_since > moment:
+            if order.working_since is None or order.working_since > moment or waits_for_close(order.ticket):
                 continue
             if contract.con_id not in tops:
                 tops[contract.con_id] = self.market.top_of_book(contract, moment)
@@ -209,6 +216,8 @@ class MatchingEngine:
         for order in sorted(waiting, key=lambda order: not waits_for_trigger(order)):
             if order.is_done or acts_as_market(order) or not self.market.is_open(order.contract, minute):
                 continue
+            if waits_for_close(order.ticket):
+                continue
             if order.contract.con_id not in bars:
                 bars[order.contract.con_id] = self.market.minute_bar(order.contract, minute)
             bar = bars[order.contract.con_id]
@@ -216,7 +225,7 @@ class MatchingEngine:
                 continue
             price = None
             if waits_for_trigger(order):
-                if is_stop_in_range(order.ticket, bar):
+                if self._is_triggered_within(order, bar):
                     self._trigger(order)
                     top = self.market.top_of_book(order.contract, minute)
                     price = None if top is None else stop_fill_price(order, top)
@@ -227,12 +236,42 @@ class MatchingEngine:
 
     def _meet(self, order: PaperOrder, top: TopOfBook, moment: datetime) -> None:
         if waits_for_trigger(order):
-            if not is_stop_reached(order.ticket, top.last):
+            if order.ticket.order_type == "TRAIL" and order.trail_stop is None:
+                self._move_stop(order, order.ticket.trail_stop_price or trailed_stop(order, top.last))
+            if not is_stop_reached(order, top.last):
+                self._move_stop(order, trailed_stop(order, top.last))
                 return
             self._trigger(order)
         price = price_at_touch(order, top)
         if price is not None:
             self._trade(order, price, moment)
+
+    def _is_triggered_within(self, order: PaperOrder, bar: Bar) -> bool:
+        """Whether a stop was triggered in a minute that is over; a trailing one follows what happened in it.
+
+        The worse comes first: the market turns against the order before the stop can follow it. After the best
+        price of the minute the stop has moved, and the minute's close can still have reached it.
+        """
+        if is_stop_in_range(order, bar):
+            return True
+        if order.ticket.order_type != "TRAIL":
+            return False
+        best = exact(bar.high if order.ticket.action == "SELL" else bar.low)
+        self._move_stop(order, trailed_stop(order, best))
+        return is_stop_reached(order, exact(bar.close))
+
+    def _move_stop(self, order: PaperOrder, stop: Decimal | None) -> None:
+        """Note where a trailing stop has got to. Clients see it when they ask for the order."""
+        if stop is not None and stop != order.trail_stop:
+            order.trail_stop = stop
+            self.pending.orders[key_of(order)] = order
+
+    def _close_auction(self, order: PaperOrder, close: datetime) -> None:
+        """Trade an order for the close, all of it, at the session's last price: the auction has no minute's volume."""
+        top = self.market.top_of_book(order.contract, close)
+        price = None if top is None else closing_price(order.ticket, top.last)
+        if price is not None and not self.book.is_held_by_parent(order):
+            self._fill(order, order.remaining, price, close)
 
     def _trade(self, order: PaperOrder, price: Decimal, moment: datetime) -> None:
         """Fill what the minute's volume and, for crypto-currencies, the account's cash or coins allow."""

@@ -34,14 +34,16 @@ class Contract:
     calendar: str
     time_zone: str
     data_origin: str
+    market_rule: int = 0
 
 
 @dataclass(frozen=True)
 class OrderTicket:
     """The fields of a placeOrder message that the paper market honours.
 
-    ``order_type`` is TWS's (MKT, LMT, STP, STP LMT); ``good_till`` is set for GTD only. ``oca_type``: 1 cancel
-    with block, 2 and 3 reduce.
+    ``order_type`` is TWS's (MKT, LMT, STP, STP LMT, TRAIL, MOC, LOC); ``good_till`` is set for GTD only.
+    ``oca_type``: 1 cancel with block, 2 and 3 reduce. A TRAIL's ``aux_price`` is the amount it trails by, unless
+    it trails by ``trailing_percent``; ``trail_stop_price`` is its first stop price, if the client names one.
     """
 
     action: Action
@@ -59,6 +61,8 @@ class OrderTicket:
     outside_rth: bool = False
     what_if: bool = False
     good_till: datetime | None = None
+    trailing_percent: Decimal | None = None
+    trail_stop_price: Decimal | None = None
 
 
 @dataclass
@@ -66,7 +70,7 @@ class PaperOrder:
     """One order in the paper market. ``(client_id, order_id)`` is its key, ``perm_id`` its durable name.
 
     ``working_since`` is when it began to take part in matching: ``None`` while the market is closed to it, while
-    it waits for its parent, and before it is transmitted.
+    it waits for its parent, and before it is transmitted. ``trail_stop`` is where a TRAIL's stop has got to.
     """
 
     client_id: int
@@ -85,6 +89,7 @@ class PaperOrder:
     completed_at: datetime | None = None
     completed_status: str = ""
     why_held: str = ""
+    trail_stop: Decimal | None = None
 
     @property
     def remaining(self) -> Decimal:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.paper_gateway.market_rules import grid_of
 from trading_platform.paper_gateway.model import Contract, OrderTicket, PaperOrder
 from trading_platform.paper_gateway.order_book import OrderBook, key_of
+from trading_platform.paper_gateway.prices import waits_for_close
 from trading_platform.paper_gateway.time_in_force import TIMES_IN_FORCE
 
-ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT")
+ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT", "TRAIL", "MOC", "LOC")
+CLOSE_CUT_OFF = timedelta(minutes=10)
+"""Orders for the close are taken until this long before it, as NYSE and Nasdaq do (15:50 and 15:55 New York)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,12 @@ def check_ticket(contract: Contract, ticket: OrderTicket, account: str, now: dat
             f"Unsupported order type for this exchange and security type: {ticket.order_type!r}; "
             f"the paper market takes {', '.join(ORDER_TYPES)}.",
         )
-    return _check_size(contract, ticket) or _check_prices(contract, ticket) or _check_time_in_force(ticket, now)
+    return (
+        _check_size(contract, ticket)
+        or _check_prices(contract, ticket)
+        or _check_time_in_force(ticket, now)
+        or (_check_close(contract, ticket, now) if waits_for_close(ticket) else None)
+    )
 
 
 def check_new(book: OrderBook, order: PaperOrder) -> Refusal | None:
@@ -93,18 +103,56 @@ def _check_size(contract: Contract, ticket: OrderTicket) -> Refusal | None:
 
 
 def _check_prices(contract: Contract, ticket: OrderTicket) -> Refusal | None:
-    if ticket.order_type in ("LMT", "STP LMT") and not _is_price(ticket.limit_price):
+    if ticket.order_type in ("LMT", "STP LMT", "LOC") and not _is_price(ticket.limit_price):
         return Refusal(107, "Cannot transmit incomplete order: the limit price is missing.")
     if ticket.order_type in ("STP", "STP LMT") and not _is_price(ticket.aux_price):
         return Refusal(403, "Invalid stop price.")
-    used = {"LMT": [ticket.limit_price], "STP": [ticket.aux_price], "STP LMT": [ticket.limit_price, ticket.aux_price]}
-    for price in used.get(ticket.order_type, []):
-        if price is not None and price % contract.min_tick:
+    if ticket.order_type == "TRAIL" and not _is_trailing(ticket):
+        return Refusal(
+            321,
+            "Error validating request.-'bW' : cause - A trailing stop needs either a trailing amount above 0 or a "
+            "trailing percentage between 0 and 100.",
+        )
+    grid = grid_of(contract)
+    for price in _prices(ticket):
+        if not grid.is_on(price):
             return Refusal(
                 110,
                 f"The price does not conform to the minimum price variation for this contract: {price} is not a "
-                f"multiple of {contract.min_tick}.",
+                f"multiple of {grid.increment_at(price)}.",
             )
+    return None
+
+
+def _prices(ticket: OrderTicket) -> list[Decimal]:
+    """The prices of a ticket that must be on the contract's grid; a trailing amount is a distance, and need not be."""
+    limit = ticket.limit_price if ticket.order_type in ("LMT", "STP LMT", "LOC") else None
+    stop = ticket.aux_price if ticket.order_type in ("STP", "STP LMT") else None
+    first = ticket.trail_stop_price if ticket.order_type == "TRAIL" else None
+    return [price for price in (limit, stop, first) if price is not None]
+
+
+def _is_trailing(ticket: OrderTicket) -> bool:
+    amount, percent = ticket.aux_price, ticket.trailing_percent
+    if percent is not None:
+        return amount is None and 0 < percent < 100
+    return _is_price(amount)
+
+
+def _check_close(contract: Contract, ticket: OrderTicket, now: datetime) -> Refusal | None:
+    """Orders for the close need a market that closes, the day's order, and to be in time for the auction."""
+    calendar = get_calendar(contract.calendar)
+    if calendar.is_always_open:
+        return Refusal(
+            387, f"Unsupported order type for this exchange and security type: {contract.symbol} has no close."
+        )
+    if ticket.time_in_force != "DAY":
+        return Refusal(10052, f"Invalid time in force: {ticket.time_in_force!r} for a {ticket.order_type} order; DAY.")
+    session = calendar.session_at(now)
+    if session is not None and now >= calendar.close_of(session) - CLOSE_CUT_OFF:
+        minutes = CLOSE_CUT_OFF // timedelta(minutes=1)
+        text = f"{ticket.order_type} orders are taken until {minutes} minutes before the close"
+        return Refusal(201, f"Order rejected - reason:{text}")
     return None
 
 

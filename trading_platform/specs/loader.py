@@ -223,7 +223,7 @@ def _load_spec(file: Path, instruments: Mapping[str, Instrument]) -> StrategySpe
     _check_calendar(spec.calendar, file, "calendar")
     _check_symbols(spec.universe, instruments, file, "universe", calendar=spec.calendar)
     try:
-        ensure_orders_can_be_named(spec.name, spec.universe)
+        ensure_orders_can_be_named(spec.name, spec.universe, leg="s" if spec.order.bracket is not None else "")
     except InvalidOrderIdError as error:
         raise SpecError(file, "name", str(error)) from error
     try:

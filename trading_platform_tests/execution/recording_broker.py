@@ -82,18 +82,35 @@ class RecordingBroker:
         msg = "this broker forecasts nothing"
         raise BrokerError(msg)
 
+    def place_bracket(self, instrument: Instrument, legs: Sequence[OrderRequest]) -> Sequence[BrokerOrder]:
+        self.requests.append("place_bracket")
+        self.before_send(legs[0].client_order_id)
+        names = [leg.client_order_id for leg in legs]
+        assert {leg.symbol for leg in legs} == {instrument.symbol}
+        assert {leg.parent_id for leg in legs[1:]} == {names[0]}
+        # One write: the broker has all of them or none.
+        self._write_all([self._line(leg, number) for number, leg in enumerate(legs)])
+        if self.fills:
+            self.fill(names[0])
+        self.after_send(names[0])
+        orders = {order.client_order_id: order for order in self._orders()}
+        return [orders[name] for name in names]
+
     def place_by_hand(self, request: OrderRequest) -> int:
         """Put an order into the books as TWS would. Returns its perm id."""
-        perm_id = 7001 + len(self._lines("order"))
-        self._write(
-            kind="order",
-            perm_id=perm_id,
-            ref=request.client_order_id,
-            symbol=request.symbol,
-            side=request.side,
-            quantity=str(request.quantity),
-        )
-        return perm_id
+        line = self._line(request)
+        self._write_all([line])
+        return int(line["perm_id"])
+
+    def _line(self, request: OrderRequest, number: int = 0) -> dict[str, Any]:
+        return {
+            "kind": "order",
+            "perm_id": 7001 + len(self._lines("order")) + number,
+            "ref": request.client_order_id,
+            "symbol": request.symbol,
+            "side": request.side,
+            "quantity": str(request.quantity),
+        }
 
     def fill(self, client_order_id: str, quantity: str | None = None, commission: str | None = "1") -> None:
         """Fill the newest order of the reference."""
@@ -228,9 +245,12 @@ class RecordingBroker:
         return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
 
     def _write(self, **line: Any) -> None:
+        self._write_all([line])
+
+    def _write_all(self, lines: Sequence[dict[str, Any]]) -> None:
         # One short write in append mode: processes at once don't mix their lines.
         with self._books.open("a") as books:
-            books.write(json.dumps(line) + "\n")
+            books.write("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def as_protocol(broker: RecordingBroker) -> Broker:

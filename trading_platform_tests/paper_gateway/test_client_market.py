@@ -77,7 +77,7 @@ def test_a_market_rule_tells_the_price_increment(desk: Desk) -> None:
     (details,) = desk.ask(lambda client: client.reqContractDetailsAsync(ib.Stock("AAPL", "SMART", "USD")))
     rule_id = int(details.marketRuleIds.split(",")[0])
     rule = desk.ask(lambda client: client.reqMarketRuleAsync(rule_id))
-    assert [(step.lowEdge, step.increment) for step in rule] == [(0.0, details.minTick)]
+    assert [(step.lowEdge, step.increment) for step in rule] == [(0.0, 0.0001), (1.0, details.minTick)]
 
 
 @pytest.mark.parametrize(

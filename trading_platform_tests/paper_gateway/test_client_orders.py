@@ -234,7 +234,9 @@ def test_after_a_reconnect_everything_is_there_and_can_be_modified(desk: Desk) -
     ("order", "code"),
     [
         ({"action": "BUY", "totalQuantity": 1_000_000, "orderType": "MKT"}, 201),
-        ({"action": "BUY", "totalQuantity": 10, "orderType": "TRAIL", "auxPrice": 1.0}, 387),
+        ({"action": "BUY", "totalQuantity": 10, "orderType": "REL", "auxPrice": 1.0}, 387),
+        ({"action": "BUY", "totalQuantity": 10, "orderType": "TRAIL"}, 321),
+        ({"action": "BUY", "totalQuantity": 10, "orderType": "MOC", "tif": "GTC"}, 10052),
         ({"action": "HOLD", "totalQuantity": 10, "orderType": "MKT"}, 321),
         ({"action": "BUY", "totalQuantity": 0, "orderType": "MKT"}, 434),
         ({"action": "BUY", "totalQuantity": 10, "orderType": "MKT", "account": "DU7"}, 321),

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
-import_on_loop("trading_platform.brokers.ibkr.orders")
+import_on_loop("trading_platform.brokers.ibkr.brackets")
 
-from trading_platform.brokers.ibkr import orders, requests  # noqa: E402
+from trading_platform.brokers.ibkr import brackets, orders, requests  # noqa: E402
 from trading_platform.brokers.ibkr.connection import Connection, open_with_free_client_id  # noqa: E402
 
 T = TypeVar("T")
@@ -131,6 +131,11 @@ class IBKRBroker:
         """Ask, once, what the order would do to the account's margin. It is never placed."""
         self._require_writable(f"nothing was asked about order {request.client_order_id}")
         return self._run(lambda connection: orders.what_if(connection, instrument, request))
+
+    def place_bracket(self, instrument: Instrument, legs: Sequence[OrderRequest]) -> Sequence[BrokerOrder]:
+        """Send an entry with its exits, once, and wait for the acknowledgements."""
+        self._require_writable(f"bracket {legs[0].client_order_id} was not sent")
+        return self._run(lambda connection: brackets.place_bracket(connection, instrument, legs))
 
     def cancel_order(self, client_order_id: str) -> None:
         """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""

@@ -33,6 +33,7 @@ from trading_platform.brokers.base import (
 from trading_platform.brokers.ibkr import errors
 from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, choose_account
 from trading_platform.brokers.ibkr.session import SessionWrapper, new_ib
+from trading_platform.domain.price_grid import PriceStep
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 2.0
@@ -49,6 +50,7 @@ class Connection:
         self.client = ib.client
         self.knows_open_orders = False
         self.has_market_data_type = False
+        self.market_rules: dict[int, tuple[PriceStep, ...]] = {}
         self._ib = ib
         self.summary_lock = asyncio.Lock()
         self._is_degraded = False

@@ -38,10 +38,12 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
         OrderRejectedError: refused with a code that leaves no doubt.
         AmbiguousOrderError: sent, and its fate is not known.
     """
+    if request.parent_id:
+        msg = f"order {request.client_order_id} is an exit of {request.parent_id}: place it with its entry"
+        raise ValueError(msg)
     contract = translate.to_contract(instrument)
     order = translate.to_order(request, connection.account)
-    await _see_open_orders(connection, request)
-    connection.require_usable()
+    await require_safe_ids(connection, request)
     client, wrapper = connection.client, connection.wrapper
     order_id = client.getReqId()
     watch = wrapper.watches[order_id] = OrderWatch()
@@ -51,10 +53,10 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
         except ConnectionError as error:
             msg = f"order {request.client_order_id} was not sent: the connection is closed"
             raise BrokerConnectionError(msg) from error
-        await _settle(watch, connection.config.request_timeout_seconds)
+        await settle(watch, connection.config.request_timeout_seconds)
     finally:
         wrapper.watches.pop(order_id, None)
-    return _conclude(connection, request, order_id, watch.acknowledgement)
+    return conclude(connection, request, order_id, watch.acknowledgement)
 
 
 async def what_if(connection: Connection, instrument: Instrument, request: OrderRequest) -> WhatIf:
@@ -70,8 +72,7 @@ async def what_if(connection: Connection, instrument: Instrument, request: Order
     """
     contract = translate.to_contract(instrument)
     order = translate.to_what_if_order(request, connection.account)
-    await _see_open_orders(connection, request)
-    connection.require_usable()
+    await require_safe_ids(connection, request)
     what = f"what-if of order {request.client_order_id}"
     order_id = connection.client.getReqId()
     answered = connection.wrapper.startReq(order_id, contract)
@@ -89,22 +90,25 @@ async def what_if(connection: Connection, instrument: Instrument, request: Order
     return translate.to_what_if(request, state)
 
 
-async def _see_open_orders(connection: Connection, request: OrderRequest) -> None:
-    """Have seen the open orders once, before the first order message of a connection.
+async def require_safe_ids(connection: Connection, request: OrderRequest) -> None:
+    """Make sure that a new order id is no open order's, and that the connection can be used.
 
-    A restarted gateway can hand out order ids that open orders still have: placing under such an id would modify the
-    old order. Having seen them, the client numbers on from the highest.
+    Raises:
+        BrokerConnectionError: it can't, or the open orders could not be read; nothing was sent.
     """
-    if connection.knows_open_orders:
-        return
-    try:
-        await open_orders(connection)
-    except BrokerTimeoutError as error:
-        msg = f"order {request.client_order_id} was not sent: the open orders could not be read first ({error})"
-        raise BrokerConnectionError(msg) from error
+    if not connection.knows_open_orders:
+        # a restarted gateway can hand out order ids that open orders still have: placing under such an id would
+        # modify the old order. Having seen them, the client numbers on from the highest
+        try:
+            await open_orders(connection)
+        except BrokerTimeoutError as error:
+            msg = f"order {request.client_order_id} was not sent: the open orders could not be read first ({error})"
+            raise BrokerConnectionError(msg) from error
+    connection.require_usable()
 
 
-async def _settle(watch: OrderWatch, seconds: float) -> None:
+async def settle(watch: OrderWatch, seconds: float) -> None:
+    """Wait until the broker's word on the order is final, or the time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     graced: set[Verdict] = set()
@@ -119,9 +123,15 @@ async def _settle(watch: OrderWatch, seconds: float) -> None:
         watch.changed.clear()
 
 
-def _conclude(
+def conclude(
     connection: Connection, request: OrderRequest, order_id: int, acknowledgement: Acknowledgement
 ) -> BrokerOrder:
+    """The order as acknowledged.
+
+    Raises:
+        OrderRejectedError: refused with a code that leaves no doubt.
+        AmbiguousOrderError: its fate is not known.
+    """
     name = f"order {request.client_order_id} ({request.side} {request.quantity} {request.symbol})"
     verdict = acknowledgement.verdict
     if verdict is Verdict.ACKNOWLEDGED or (verdict is Verdict.SETTLING and acknowledgement.is_ended_by_broker):

@@ -16,6 +16,7 @@ from trading_platform.brokers.ibkr import translate
 from trading_platform.brokers.ibkr.connection import Connection
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import AccountSummary, BrokerOrder, Execution, Position, Quote
+from trading_platform.domain.price_grid import PriceStep
 
 if TYPE_CHECKING:
     from ib_insync.objects import BarData, Fill
@@ -48,7 +49,20 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
             "primary_exchange"
         )
         raise UnknownInstrumentError(msg)
-    return translate.to_details(instrument, found)
+    rule_id = translate.market_rule_id(found[0])
+    steps = await market_rule(connection, rule_id) if rule_id is not None else ()
+    return translate.to_details(instrument, found, steps)
+
+
+async def market_rule(connection: Connection, rule_id: int) -> tuple[PriceStep, ...]:
+    """How the price increment grows with the price; asked once per connection and rule."""
+    if rule_id not in connection.market_rules:
+        key = f"marketRule-{rule_id}"
+        answer = await connection.ask_keyed(
+            f"market rule {rule_id}", key, lambda: connection.client.reqMarketRule(rule_id)
+        )
+        connection.market_rules[rule_id] = translate.to_price_steps(rule_id, answer)
+    return connection.market_rules[rule_id]
 
 
 async def historical_bars(

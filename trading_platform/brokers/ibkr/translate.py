@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from trading_platform.brokers.base import BrokerError
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import (
+    LIMIT_ORDERS,
+    STOP_ORDERS,
     AccountSummary,
     BrokerOrder,
     Execution,
@@ -26,6 +28,7 @@ from trading_platform.domain.orders.model import (
     Side,
     WhatIf,
 )
+from trading_platform.domain.price_grid import InvalidPriceGridError, PriceGrid, PriceStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +47,8 @@ _UNSET_INTEGER = 2**31 - 1
 _DEFAULT_EXCHANGES = {"CRYPTO": "PAXOS", "CASH": "IDEALPRO"}
 _WHAT_TO_SHOW = {"STK": "TRADES", "CRYPTO": "AGGTRADES", "CASH": "MIDPOINT"}
 _DELAYED_MARKET_DATA = (3, 4)
+_REDUCE_WITH_BLOCK = 2
+"""IBKR's ocaType by which a part fill of one exit shrinks the others, and one is at the exchange at a time."""
 _STATUSES = {
     "ApiPending": OrderStatus.SUBMITTED,
     "PendingSubmit": OrderStatus.SUBMITTED,
@@ -109,14 +114,18 @@ def what_to_show(instrument: Instrument, *, is_adjusted: bool = False) -> str:
     return _WHAT_TO_SHOW[instrument.security_type]
 
 
-def to_order(request: OrderRequest, account: str) -> Order:
+def to_order(request: OrderRequest, account: str, *, parent_id: int = 0, transmit: bool = True) -> Order:
     """The order message. Must be called on the loop thread.
+
+    Exits carry their entry's order id, ``parent_id``. Of a bracket only the last order has ``transmit`` set: what
+    comes before is held back at the gateway until then.
 
     Time in force is always explicit: left empty, a preset of the gateway fills it in and says so with an
     error code that the library takes for a rejection.
 
     Raises:
-        ValueError: the prices don't fit the order type, or the quantity is not positive.
+        ValueError: the prices don't fit the order type, the quantity is not positive, or a number has more digits than
+            the wire carries.
     """
     from ib_insync.order import Order
 
@@ -128,17 +137,24 @@ def to_order(request: OrderRequest, account: str) -> Order:
         raise ValueError(msg)
     order = Order(
         action=request.side,
-        totalQuantity=float(request.quantity),
+        totalQuantity=_exact(request.quantity, request),
         orderType=request.order_type,
         tif=request.time_in_force,
         orderRef=request.client_order_id,
         account=account,
-        transmit=True,
+        transmit=transmit,
+        parentId=parent_id,
+        ocaGroup=request.oca_group,
+        ocaType=_REDUCE_WITH_BLOCK if request.oca_group else 0,
     )
-    if request.order_type in ("LMT", "STP LMT"):
+    if request.time_in_force == "GTD":
+        order.goodTillDate = _good_till(request)
+    if request.order_type in LIMIT_ORDERS:
         order.lmtPrice = _required(request.limit_price, "limit_price", request)
     if request.order_type in ("STP", "STP LMT"):
         order.auxPrice = _required(request.stop_price, "stop_price", request)
+    if request.order_type == "TRAIL":
+        _trail(order, request)
     return order
 
 
@@ -171,11 +187,39 @@ def _to_margin(text: str) -> Decimal | None:
         return None
 
 
+def _trail(order: Order, request: OrderRequest) -> None:
+    if (request.trail_amount is None) == (request.trail_percent is None):
+        msg = f"order {request.client_order_id} of type TRAIL needs a trail_amount or a trail_percent, and not both"
+        raise ValueError(msg)
+    if request.trail_amount is not None:
+        order.auxPrice = _exact(request.trail_amount, request)
+    if request.trail_percent is not None:
+        order.trailingPercent = _exact(request.trail_percent, request)
+    if request.stop_price is not None:
+        order.trailStopPrice = _exact(request.stop_price, request)
+
+
+def _good_till(request: OrderRequest) -> str:
+    if request.good_till_utc is None:
+        msg = f"order {request.client_order_id} with time in force GTD needs a good_till_utc"
+        raise ValueError(msg)
+    return f"{request.good_till_utc.astimezone(UTC):%Y%m%d-%H:%M:%S}"
+
+
+def _exact(number: Decimal, request: OrderRequest) -> float:
+    """The float whose text is the number: the library sends text, and takes floats."""
+    value = float(number)
+    if Decimal(repr(value)) != number:
+        msg = f"order {request.client_order_id}: {number} has more digits than can be sent exactly"
+        raise ValueError(msg)
+    return value
+
+
 def _required(price: Decimal | None, name: str, request: OrderRequest) -> float:
     if price is None:
         msg = f"order {request.client_order_id} of type {request.order_type} needs a {name}"
         raise ValueError(msg)
-    return float(price)
+    return _exact(price, request)
 
 
 def to_status(raw: str, filled: Decimal, completed_status: str = "", *, is_completed: bool = False) -> OrderStatus:
@@ -259,14 +303,20 @@ def _broker_order(
         quantity=quantity,
         order_type=order.orderType,
         time_in_force=order.tif,
-        limit_price=to_price(order.lmtPrice) if "LMT" in order.orderType else None,
-        stop_price=to_price(order.auxPrice) if "STP" in order.orderType else None,
+        limit_price=to_price(order.lmtPrice) if order.orderType in LIMIT_ORDERS else None,
+        stop_price=_stop_price(order),
         status=status,
         raw_status=raw_status,
         filled_quantity=filled,
         average_fill_price=average,
         message=message or raw.state.warningText,
     )
+
+
+def _stop_price(order: Order) -> Decimal | None:
+    if order.orderType == "TRAIL":
+        return to_price(order.trailStopPrice)  # the other price is the distance it trails at
+    return to_price(order.auxPrice) if order.orderType in STOP_ORDERS else None
 
 
 def to_acknowledged_order(
@@ -366,7 +416,40 @@ def to_account_summary(account: str, values: Mapping[str, tuple[str, str]], ts_u
     )
 
 
-def to_details(instrument: Instrument, found: Sequence[ContractDetails]) -> InstrumentDetails:
+def market_rule_id(details: ContractDetails) -> int | None:
+    """The market rule of the exchange that was asked for; of the first one where it isn't listed; None without any."""
+    contract = details.contract
+    exchanges = details.validExchanges.split(",")
+    rules = [text for text in details.marketRuleIds.split(",") if text.strip().isdigit()]
+    if not rules:
+        return None
+    asked = contract.exchange if contract is not None else ""
+    position = exchanges.index(asked) if asked in exchanges else 0
+    return int(rules[position] if position < len(rules) else rules[0])
+
+
+def to_price_steps(rule_id: int, increments: Sequence[objects.PriceIncrement] | None) -> tuple[PriceStep, ...]:
+    """The steps of a market rule, by price.
+
+    Raises:
+        BrokerError: they are no price grid.
+    """
+    steps = tuple(
+        sorted(
+            (PriceStep(to_decimal(item.lowEdge), to_decimal(item.increment)) for item in increments or ()),
+            key=lambda step: step.low_edge,
+        )
+    )
+    try:
+        return PriceGrid(steps).steps
+    except InvalidPriceGridError as error:
+        msg = f"market rule {rule_id}: IBKR's {error}"
+        raise BrokerError(msg) from error
+
+
+def to_details(
+    instrument: Instrument, found: Sequence[ContractDetails], price_steps: tuple[PriceStep, ...] = ()
+) -> InstrumentDetails:
     """What the broker knows of the one contract in ``found``."""
     details = found[0]
     contract = details.contract
@@ -387,6 +470,7 @@ def to_details(instrument: Instrument, found: Sequence[ContractDetails]) -> Inst
         industry=details.industry,
         category=details.category,
         data_origin=details.subcategory if details.industry == PAPER_INDUSTRY else "broker",
+        price_steps=price_steps,
     )
 
 

@@ -10,15 +10,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Literal, cast
 
 MAX_LENGTH = 40
 """Longest name, in characters, that we trust every hop to the broker and back to keep whole."""
+
+Leg = Literal["", "t", "s"]
+"""Which order of a bracket: the entry (or the only order), the target, the stop."""
 
 _STRATEGY = re.compile(r"[a-z][a-z0-9_]*")
 _SYMBOL = re.compile(r"[A-Z0-9](?:[A-Z0-9 ./-]*[A-Z0-9])?")
 _ID = re.compile(
     rf"(?P<strategy>{_STRATEGY.pattern})\.(?P<symbol>{_SYMBOL.pattern})"
-    r"\.(?P<tick>[0-9]{8}T[0-9]{4})Z\.r(?P<revision>0|[1-9][0-9]*)"
+    r"\.(?P<tick>[0-9]{8}T[0-9]{4})Z\.r(?P<revision>0|[1-9][0-9]*)(?P<leg>[ts]?)"
 )
 
 
@@ -34,9 +38,10 @@ class OrderIdParts:
     symbol: str
     tick_utc: datetime
     revision: int
+    leg: Leg = ""
 
 
-def client_order_id(strategy: str, symbol: str, tick_utc: datetime, revision: int = 0) -> str:
+def client_order_id(strategy: str, symbol: str, tick_utc: datetime, revision: int = 0, leg: Leg = "") -> str:
     """Name the order of ``strategy`` in ``symbol`` at the tick, e.g. ``tsla.TSLA.20130228T2045Z.r0``.
 
     Args:
@@ -44,6 +49,8 @@ def client_order_id(strategy: str, symbol: str, tick_utc: datetime, revision: in
         symbol: upper case and digits; inside it also space, dot, slash and hyphen ("BRK B", "EUR.USD").
         tick_utc: the tick, tz-aware (any zone), on a whole minute: seconds would be lost in the name.
         revision: 0 for the first order of the tick; a deliberate second one counts up.
+        leg: empty for an order by itself and for a bracket's entry; the target's name ends with ``t``, the stop's with
+            ``s``.
 
     Raises:
         InvalidOrderIdError: a part is malformed or the name would be longer than 40 characters.
@@ -66,7 +73,7 @@ def client_order_id(strategy: str, symbol: str, tick_utc: datetime, revision: in
         raise InvalidOrderIdError(msg)
     # Not strftime("%Y"): glibc writes years before 1000 without leading zeros.
     stamp = f"{tick.year:04d}{tick:%m%dT%H%M}"
-    name = f"{strategy}.{symbol}.{stamp}Z.r{revision}"
+    name = f"{strategy}.{symbol}.{stamp}Z.r{revision}{leg}"
     if len(name) > MAX_LENGTH:
         msg = (
             f"order id {name!r} has {len(name)} characters, {MAX_LENGTH} is the most: "
@@ -84,22 +91,32 @@ def parse_client_order_id(text: str) -> OrderIdParts:
     """
     match = _ID.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
-        msg = f"{text!r} is not an order id of this platform (strategy.SYMBOL.yyyymmddThhmmZ.rN)"
+        msg = f"{text!r} is not an order id of this platform (strategy.SYMBOL.yyyymmddThhmmZ.rN, with t or s for exits)"
         raise InvalidOrderIdError(msg)
     try:
         tick = datetime.strptime(match["tick"] + "+0000", "%Y%m%dT%H%M%z")
     except ValueError as error:
         msg = f"{text!r} is not an order id of this platform: {match['tick']} is not a moment"
         raise InvalidOrderIdError(msg) from error
-    return OrderIdParts(match["strategy"], match["symbol"], tick.astimezone(timezone.utc), int(match["revision"]))
+    leg = cast(Leg, match["leg"])
+    return OrderIdParts(match["strategy"], match["symbol"], tick.astimezone(timezone.utc), int(match["revision"]), leg)
 
 
-def ensure_orders_can_be_named(strategy: str, universe: Iterable[str]) -> None:
-    """Check, when a strategy is loaded, that every symbol leaves room for revisions 0 to 9.
+def group_of(client_order_id: str) -> str:
+    """The name of the bracket's entry for one of its exits; any other name as it is, also of foreign orders."""
+    try:
+        leg = parse_client_order_id(client_order_id).leg
+    except InvalidOrderIdError:
+        return client_order_id
+    return client_order_id.removesuffix(leg)
+
+
+def ensure_orders_can_be_named(strategy: str, universe: Iterable[str], leg: Leg = "") -> None:
+    """Check, when a strategy is loaded, that every symbol leaves room for revisions 0 to 9, and for exits.
 
     Raises:
         InvalidOrderIdError: names the first symbol whose orders could not be named.
     """
     noon = datetime(2000, 1, 1, 12, tzinfo=timezone.utc)
     for symbol in universe:
-        client_order_id(strategy, symbol, noon)
+        client_order_id(strategy, symbol, noon, leg=leg)

@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.orders.ids import InvalidOrderIdError, client_order_id
-from trading_platform.domain.orders.model import OrderIntent, OrderRequest, Quote, Side
-from trading_platform.domain.orders.sizing import (
-    SizingError,
-    bars_per_year_of,
-    round_to_lots,
-    target_quantity,
-    to_decimal,
-)
+from trading_platform.domain.orders.kinds import NoPriceError, Trade, closing_request, entry_requests
+from trading_platform.domain.orders.model import OrderIntent, Quote
+from trading_platform.domain.orders.sizing import SizingError, bars_per_year_of, target_quantity, to_decimal
+from trading_platform.domain.orders.steps import NoStepError, next_step, require_change
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
-
-_BPS = Decimal(10_000)
-
-
-class UnsupportedOrderTypeError(ValueError):
-    """The strategy's spec asks for a kind of order that can't be built from a signal."""
 
 
 @dataclass(frozen=True)
 class SkippedSignal:
     """A symbol that gets no order at this tick, and why. Quantities are signed, in units; ``None`` if unknown.
 
-    ``working_quantity`` is what the strategy's own working orders still add to ``current_quantity``.
+    ``working_quantity`` is what the strategy's own working entries still add to ``current_quantity``.
     """
 
     symbol: str
@@ -44,18 +34,15 @@ class SkippedSignal:
 
 @dataclass(frozen=True)
 class IntentPlan:
-    """All that a tick's signals came to: orders wanted and signals that need none, each with its reason."""
+    """All that a tick's signals came to: orders wanted and signals that need none, each with its reason.
+
+    The orders of a bracket follow each other, the entry first. ``cancels`` names working orders of the strategy that
+    are to be called off without another in their place; the reason is with the symbol's skipped signal.
+    """
 
     intents: tuple[OrderIntent, ...]
     skipped: tuple[SkippedSignal, ...]
-
-
-class _SkipError(Exception):
-    """Leaves the planning of one symbol with the reason to show."""
-
-    def __init__(self, reason: str, target: Decimal | None = None) -> None:
-        super().__init__(reason)
-        self.target = target
+    cancels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,9 +76,9 @@ def build_intents(
 ) -> IntentPlan:
     """Plan the orders that bring the strategy's holdings to the signals' targets.
 
-    The order of a symbol is ``target − (position + working orders)``, so what an earlier run of the same
-    tick has sent or filled is not asked for again. A symbol the strategy holds but has no signal for is left
-    alone. Nothing is dropped silently: what needs no order is in ``skipped``.
+    The order of a symbol is ``target − (position + working orders)``, so what an earlier run of the same tick has
+    sent or filled is not asked for again; ``steps`` says what else it can be. A symbol the strategy holds but has no
+    signal for is left alone. Nothing is dropped silently: what needs no order is in ``skipped``.
 
     Args:
         signals: at most one per symbol; two for one symbol cancel each other, with the reason.
@@ -99,9 +86,9 @@ def build_intents(
         equity: net liquidation value of the account, USD.
         positions: the *strategy's* signed holdings by symbol.
         working: live, in-flight and unknown orders of the account; other strategies' are ignored.
-        quotes: newest quotes by symbol. Needed for limit orders only: risk control refuses a market order
+        quotes: newest quotes by symbol. Needed for limits and stops only: risk control refuses a market order
             without a quote.
-        instruments: lot size and tick by symbol.
+        instruments: lot size and price steps by symbol.
         tick: the tick that names the orders, tz-aware, on a whole minute.
         as_of: the moment of the decision, tz-aware UTC.
         session: the session the tick belongs to.
@@ -110,13 +97,7 @@ def build_intents(
 
     Returns:
         Intents with those that reduce a holding first (they free funds), then by symbol.
-
-    Raises:
-        UnsupportedOrderTypeError: the spec's order type is neither MKT nor LMT.
     """
-    if spec.order.order_type not in ("MKT", "LMT"):
-        msg = f"strategy {spec.name}: order_type {spec.order.order_type} needs a stop price, use MKT or LMT"
-        raise UnsupportedOrderTypeError(msg)
     own_working: dict[str, list[WorkingOrder]] = {}
     for order in working:
         if order.strategy == spec.name and order.remaining_quantity:
@@ -127,14 +108,15 @@ def build_intents(
     for signal in signals:
         by_symbol.setdefault(signal.symbol, []).append(signal)
 
-    intents: list[OrderIntent] = []
+    groups: list[tuple[OrderIntent, ...]] = []
     skipped: list[SkippedSignal] = []
+    cancels: list[str] = []
     for symbol in sorted(by_symbol):
         position = positions.get(symbol, Decimal(0))
         orders = own_working.get(symbol, [])
         try:
             signal = _sole_signal(by_symbol[symbol], position)
-            intent = _intent(
+            group = _intents(
                 signal,
                 shared,
                 position=position,
@@ -142,41 +124,27 @@ def build_intents(
                 quote=quotes.get(symbol),
                 details=instruments.get(symbol),
             )
-            intents.append(intent)
-        except (_SkipError, SizingError, InvalidOrderIdError) as skip:
-            target = skip.target if isinstance(skip, _SkipError) else None
-            pending = sum((order.signed_quantity for order in orders), Decimal(0))
+            groups.append(group)
+        except (NoStepError, NoPriceError, SizingError, InvalidOrderIdError) as skip:
+            target, cancelled = (skip.target, skip.cancels) if isinstance(skip, NoStepError) else (None, ())
+            pending = sum((order.signed_quantity for order in orders if not order.is_exit), Decimal(0))
             skipped.append(SkippedSignal(symbol, str(skip), position, pending, target))
-    intents.sort(key=lambda intent: (not _is_reducing(intent, positions), intent.request.symbol))
-    return IntentPlan(tuple(intents), tuple(skipped))
-
-
-def limit_price_at(side: Side, quote: Quote, offset_bps: Decimal, min_tick: Decimal) -> Decimal | None:
-    """The touch, ``offset_bps`` beyond it so that the order is marketable, on the tick grid.
-
-    A buy starts at the ask and is rounded down, a sale at the bid and is rounded up: rounding never makes
-    the price worse than the offset says. ``None`` when the quote has no usable touch.
-    """
-    touch = quote.ask if side == "BUY" else quote.bid
-    if touch is None or not touch.is_finite() or touch <= 0:
-        return None
-    offset = touch * offset_bps / _BPS
-    raw, rounding = (touch + offset, ROUND_FLOOR) if side == "BUY" else (touch - offset, ROUND_CEILING)
-    price = (raw / min_tick).to_integral_value(rounding=rounding) * min_tick
-    return price if price > 0 else None
+            cancels += cancelled
+    groups.sort(key=lambda group: (not _is_reducing(group[0], positions), group[0].request.symbol))
+    return IntentPlan(tuple(intent for group in groups for intent in group), tuple(skipped), tuple(cancels))
 
 
 def _sole_signal(signals: Sequence[Signal], position: Decimal) -> Signal:
     if not signals:
         reason = f"no signal: the holding of {position:f} is left alone"
-        raise _SkipError(reason)
+        raise NoStepError(reason)
     if len(signals) > 1:
         reason = f"{len(signals)} signals for one symbol: none is followed"
-        raise _SkipError(reason)
+        raise NoStepError(reason)
     return signals[0]
 
 
-def _intent(
+def _intents(
     signal: Signal,
     shared: _Tick,
     *,
@@ -184,18 +152,19 @@ def _intent(
     working: Sequence[WorkingOrder],
     quote: Quote | None,
     details: InstrumentDetails | None,
-) -> OrderIntent:
+) -> tuple[OrderIntent, ...]:
+    """The order of one symbol, with its exits if it takes some."""
     symbol, spec = signal.symbol, shared.spec
     if symbol not in spec.universe:
         reason = f"{symbol} is not in the universe of {spec.name}"
-        raise _SkipError(reason)
+        raise NoStepError(reason)
     if details is None:
         reason = f"no instrument details of {symbol}: its lot size and tick are unknown"
-        raise _SkipError(reason)
+        raise NoStepError(reason)
     price = to_decimal(signal.price, f"price of {symbol}")
     if price <= 0:
         reason = f"price of {symbol} is {price:f}: it must be positive"
-        raise _SkipError(reason)
+        raise NoStepError(reason)
     target = target_quantity(
         signal,
         spec.sizing,
@@ -204,64 +173,43 @@ def _intent(
         lot_size=details.lot_size,
         bars_per_year=shared.bars_per_year,
     )
-    side, quantity = _delta(symbol, target, position, working, details.lot_size)
-    notional = quantity * price
-    if notional < spec.order.min_trade_notional_usd:
+    step = next_step(spec.order, symbol, target=target, position=position, working=working, lot_size=details.lot_size)
+    notional = step.quantity * price
+    if notional < spec.order.min_trade_notional_usd and not step.is_closing:
         reason = (
-            f"{side} {quantity:f} is worth {notional:.2f} USD, "
+            f"{step.side} {step.quantity:f} is worth {notional:.2f} USD, "
             f"less than the smallest trade of {spec.order.min_trade_notional_usd:f} USD"
         )
-        raise _SkipError(reason, target)
-    limit_price = None
-    if spec.order.order_type == "LMT":
-        if quote is not None:
-            limit_price = limit_price_at(side, quote, spec.order.limit_offset_bps, details.min_tick)
-        if limit_price is None:
-            reason = f"no {'ask' if side == 'BUY' else 'bid'} to place the limit at"
-            raise _SkipError(reason, target)
-    request = OrderRequest(
-        client_order_id=client_order_id(spec.name, symbol, shared.tick_utc, shared.revision),
+        raise NoStepError(reason, target, tuple(order.client_order_id for order in step.replaces))
+    trade = Trade(
+        name=lambda leg: client_order_id(spec.name, symbol, shared.tick_utc, shared.revision, leg),
         symbol=symbol,
-        side=side,
-        quantity=quantity,
-        order_type=spec.order.order_type,
-        time_in_force=spec.order.time_in_force,
-        limit_price=limit_price,
-    )
-    return OrderIntent(
-        request=request,
-        strategy=spec.name,
-        account=shared.account,
-        session=shared.session,
-        tick_utc=shared.tick_utc,
-        as_of_utc=shared.as_of_utc,
+        side=step.side,
+        quantity=step.quantity,
+        quote=quote,
+        grid=details.price_grid,
         decision_price=price,
-        target_weight=signal.target_weight,
-        confidence=signal.confidence,
-        reason=signal.reason,
+        as_of=shared.as_of_utc,
     )
-
-
-def _delta(
-    symbol: str, target: Decimal, position: Decimal, working: Sequence[WorkingOrder], lot_size: Decimal
-) -> tuple[Side, Decimal]:
-    """Side and unsigned quantity of the order that is missing, or a skip."""
-    pending = sum((order.signed_quantity for order in working), Decimal(0))
-    wanted = target - (position + pending)
-    if wanted == 0:
-        reason = f"already there: target {target:f}, position {position:f}, working orders {pending:+f}"
-        raise _SkipError(reason, target)
-    side: Side = "BUY" if wanted > 0 else "SELL"
-    against = [order for order in working if order.side != side]
-    if against:
-        # An order against our own working order could trade with it, or leave more than the target.
-        reason = f"{side} would go against the working order {against[0].client_order_id}: it must end first"
-        raise _SkipError(reason, target)
-    quantity = round_to_lots(abs(wanted), lot_size)
-    if quantity == 0:
-        reason = f"{side} {abs(wanted):f} {symbol} is less than one lot of {lot_size:f}"
-        raise _SkipError(reason, target)
-    return side, quantity
+    requests = (closing_request(trade, spec.order),) if step.is_closing else entry_requests(trade, spec.order)
+    require_change(step, requests[0], price, spec.order.min_trade_notional_usd, target)
+    return tuple(
+        OrderIntent(
+            request=request,
+            strategy=spec.name,
+            account=shared.account,
+            session=shared.session,
+            tick_utc=shared.tick_utc,
+            as_of_utc=shared.as_of_utc,
+            decision_price=price,
+            target_weight=signal.target_weight,
+            confidence=signal.confidence,
+            reason=signal.reason,
+            replaces=tuple(order.client_order_id for order in step.replaces),
+            position_quantity=position,
+        )
+        for request in requests
+    )
 
 
 def _is_reducing(intent: OrderIntent, positions: Mapping[str, Decimal]) -> bool:

@@ -10,8 +10,12 @@ from enum import Enum
 from typing import Literal
 
 Side = Literal["BUY", "SELL"]
-OrderType = Literal["MKT", "LMT", "STP", "STP LMT"]
-TimeInForce = Literal["DAY", "GTC", "IOC"]
+OrderType = Literal["MKT", "LMT", "STP", "STP LMT", "TRAIL", "MOC", "LOC"]
+TimeInForce = Literal["DAY", "GTC", "IOC", "GTD"]
+
+LIMIT_ORDERS = frozenset({"LMT", "STP LMT", "LOC"})
+STOP_ORDERS = frozenset({"STP", "STP LMT", "TRAIL"})
+CLOSE_ORDERS = frozenset({"MOC", "LOC"})
 
 
 class OrderStatus(str, Enum):
@@ -48,8 +52,10 @@ _TERMINAL = {
 class OrderRequest:
     """One order to be placed. ``client_order_id`` travels to the broker as ``orderRef``.
 
-    Prices are in the instrument's currency; ``limit_price`` is set for LMT and STP LMT, ``stop_price``
-    for STP and STP LMT.
+    Prices are in the instrument's currency; ``limit_price`` is set for LMT, STP LMT and LOC, ``stop_price`` for STP,
+    STP LMT and TRAIL, where it is the stop's first price. A TRAIL follows the market by ``trail_amount`` or by
+    ``trail_percent``. ``good_till_utc`` (whole seconds) is set for GTD. The exits of a bracket name their entry in
+    ``parent_id`` and share an ``oca_group``, of which at most one fills.
     """
 
     client_order_id: str
@@ -60,6 +66,21 @@ class OrderRequest:
     time_in_force: TimeInForce = "DAY"
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    good_till_utc: datetime | None = None
+    parent_id: str = ""
+    oca_group: str = ""
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is an exit of a bracket: it waits for its entry, and one of them ends the others."""
+        return bool(self.oca_group)
+
+    @property
+    def group(self) -> str:
+        """What is decided, started and sent together: the name of the bracket's entry, or the order's own."""
+        return self.oca_group or self.client_order_id
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,8 @@ class OrderIntent:
 
     ``decision_price`` is the price the decision was made at; ``tick_utc`` the tick it belongs to, which names
     the order; ``session`` the ISO date of the session; ``target_weight`` and ``confidence`` are the signal's.
+    ``replaces`` names the strategy's working orders that must be over before this one is sent, and
+    ``position_quantity`` is the strategy's holding that it was planned on.
     """
 
     request: OrderRequest
@@ -80,6 +103,8 @@ class OrderIntent:
     target_weight: float
     confidence: float
     reason: str
+    replaces: tuple[str, ...] = ()
+    position_quantity: Decimal | None = None
 
     @property
     def client_order_id(self) -> str:

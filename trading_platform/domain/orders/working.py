@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading_platform.domain.orders.ids import InvalidOrderIdError, parse_client_order_id
+from trading_platform.domain.orders.ids import InvalidOrderIdError, group_of, parse_client_order_id
 from trading_platform.domain.orders.model import BrokerOrder, OrderIntent, Side
 
 
@@ -14,7 +14,8 @@ class WorkingOrder:
     """The unfilled rest of one order that is live, being sent, or of unknown fate.
 
     ``strategy`` is empty for orders this platform did not place. ``remaining_quantity`` is unsigned, in
-    units of the instrument. ``limit_price`` is ``None`` for market and stop orders.
+    units of the instrument. ``limit_price`` is ``None`` for market and stop orders. ``oca_group`` is set for the
+    exits of a bracket and names their entry: they are alternatives, and can fill only as far as the entry has.
     """
 
     client_order_id: str
@@ -23,6 +24,13 @@ class WorkingOrder:
     side: Side
     remaining_quantity: Decimal
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    oca_group: str = ""
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is an exit of a bracket."""
+        return bool(self.oca_group)
 
     @property
     def signed_quantity(self) -> Decimal:
@@ -31,11 +39,12 @@ class WorkingOrder:
 
     @classmethod
     def from_broker(cls, order: BrokerOrder) -> WorkingOrder:
-        """The unfilled rest of an order as the broker reports it; its strategy is read from its name."""
+        """The unfilled rest of an order as the broker reports it; strategy and bracket are read from its name."""
         try:
             strategy = parse_client_order_id(order.client_order_id).strategy
         except InvalidOrderIdError:
             strategy = ""
+        group = group_of(order.client_order_id)
         return cls(
             client_order_id=order.client_order_id,
             strategy=strategy,
@@ -43,6 +52,8 @@ class WorkingOrder:
             side=order.side,
             remaining_quantity=max(order.quantity - order.filled_quantity, Decimal(0)),
             limit_price=order.limit_price,
+            stop_price=order.stop_price,
+            oca_group=group if group != order.client_order_id else "",
         )
 
     @classmethod
@@ -56,4 +67,6 @@ class WorkingOrder:
             side=request.side,
             remaining_quantity=max(request.quantity - filled_quantity, Decimal(0)),
             limit_price=request.limit_price,
+            stop_price=request.stop_price,
+            oca_group=request.oca_group,
         )

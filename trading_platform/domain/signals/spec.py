@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trading_platform.domain.orders.model import TimeInForce
+from trading_platform.domain.calendars import ALWAYS_OPEN
+from trading_platform.domain.orders.model import CLOSE_ORDERS, OrderType, TimeInForce
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 
 BarSize = Literal["1 min", "5 mins", "15 mins", "1 hour", "1 day"]
@@ -67,13 +68,84 @@ class SizingSpec(_Strict):
         return (self.atr_feature,) if self.method == "atr_risk" else ()
 
 
-class OrderSpec(_Strict):
-    """The kind of order a strategy sends. A limit is placed ``limit_offset_bps`` beyond the touch."""
+class BracketSpec(_Strict):
+    """The exits that an entry takes with it, in percent of the price the entry is placed at.
 
-    order_type: Literal["MKT", "LMT"] = "MKT"
+    ``stop_pct`` is a stop order, ``trail_pct`` a trailing stop; one of them. Exits outlive the entry's session
+    unless ``time_in_force`` is DAY.
+    """
+
+    target_pct: Decimal = Field(gt=0, lt=100)
+    stop_pct: Decimal | None = Field(default=None, gt=0, lt=100)
+    trail_pct: Decimal | None = Field(default=None, gt=0, lt=100)
+    time_in_force: Literal["DAY", "GTC"] = "GTC"
+
+    @model_validator(mode="after")
+    def _has_one_stop(self) -> BracketSpec:
+        if (self.stop_pct is None) == (self.trail_pct is None):
+            msg = "a bracket needs stop_pct or trail_pct, and not both: one order protects the holding"
+            raise ValueError(msg)
+        return self
+
+
+class OrderSpec(_Strict):
+    """The kind of order a strategy sends.
+
+    A limit is placed ``limit_offset_bps`` beyond the touch (of a stop-limit: beyond the stop), a stop
+    ``stop_offset_bps`` away from it, above the ask for a buy and below the bid for a sale. A trailing stop follows at
+    ``trail_percent``. GTD ends ``good_till_minutes`` after the decision. ``replace_working`` lets a tick cancel the
+    strategy's own working order where it no longer fits, and send another.
+    """
+
+    order_type: OrderType = "MKT"
     time_in_force: TimeInForce = "DAY"
     limit_offset_bps: Decimal = Field(default=Decimal(5), ge=0)
+    stop_offset_bps: Decimal | None = Field(default=None, gt=0, lt=10_000)
+    trail_percent: Decimal | None = Field(default=None, gt=0, lt=100)
+    good_till_minutes: int | None = Field(default=None, gt=0)
+    bracket: BracketSpec | None = None
+    replace_working: bool = False
     min_trade_notional_usd: Decimal = Field(default=Decimal(100), ge=0)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> OrderSpec:
+        for is_wrong, msg in self._faults():
+            if is_wrong:
+                raise ValueError(msg)
+        return self
+
+    def _faults(self) -> tuple[tuple[bool, str], ...]:
+        kind, lasts = self.order_type, self.time_in_force
+        is_stop, is_close = kind in ("STP", "STP LMT"), kind in CLOSE_ORDERS
+        return (
+            (is_stop and self.stop_offset_bps is None, f"order_type {kind} needs stop_offset_bps"),
+            (not is_stop and self.stop_offset_bps is not None, "stop_offset_bps is for order_type STP and STP LMT"),
+            (kind == "TRAIL" and self.trail_percent is None, "order_type TRAIL needs trail_percent"),
+            (kind != "TRAIL" and self.trail_percent is not None, "trail_percent is for order_type TRAIL"),
+            (lasts == "GTD" and self.good_till_minutes is None, "time_in_force GTD needs good_till_minutes"),
+            (lasts != "GTD" and self.good_till_minutes is not None, "good_till_minutes is for time_in_force GTD"),
+            (is_close and lasts != "DAY", f"order_type {kind} trades in today's close: time_in_force must be DAY"),
+            (
+                lasts == "IOC" and kind not in ("MKT", "LMT"),
+                f"order_type {kind} waits and time_in_force IOC does not: use DAY, GTC or GTD",
+            ),
+            (
+                self.bracket is not None and (is_close or kind == "TRAIL"),
+                f"a bracket's entry can't be {kind}: use MKT, LMT, STP or STP LMT",
+            ),
+            (
+                self.bracket is not None and lasts == "IOC",
+                "a bracket's entry can't be IOC: what it does not fill at once would leave exits of the wrong size",
+            ),
+            (
+                self.bracket is not None and self.replace_working,
+                "replace_working is not for brackets: their entry is called off when the signal ends it",
+            ),
+            (
+                self.replace_working and (lasts == "IOC" or is_close),
+                "replace_working needs an order that works on: not IOC, MOC or LOC",
+            ),
+        )
 
 
 class StrategySpec(_Strict):
@@ -117,6 +189,13 @@ class StrategySpec(_Strict):
             raise ValueError(msg)
         if not self.is_daily and self.cadence_minutes is None:
             msg = "an intraday strategy needs cadence_minutes"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _close_exists(self) -> StrategySpec:
+        if self.order.order_type in CLOSE_ORDERS and self.calendar == ALWAYS_OPEN:
+            msg = f"order_type {self.order.order_type} needs a market that closes: calendar {self.calendar} never does"
             raise ValueError(msg)
         return self
 

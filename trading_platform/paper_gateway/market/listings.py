@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from trading_platform.domain.calendars import ALWAYS_OPEN
 from trading_platform.domain.instruments import SecurityType
+from trading_platform.paper_gateway.market_rules import SUB_PENNY_RULE
 
 XNYS = "XNYS"
 
@@ -20,7 +21,8 @@ class Listing:
     """One listed contract.
 
     ``con_id`` is IBKR's where it is known, else None. ``price`` (in ``currency``), ``volatility`` (of a
-    session's log return) and ``volume`` (a usual session's) shape the synthetic path.
+    session's log return) and ``volume`` (a usual session's) shape the synthetic path. Quantities are multiples of
+    ``size_increment``, where it is None of ``min_size``. ``market_rule`` 0 is ``min_tick`` at every price.
     """
 
     symbol: str
@@ -32,6 +34,8 @@ class Listing:
     currency: str = "USD"
     min_tick: Decimal = Decimal("0.01")
     min_size: Decimal = Decimal(1)
+    size_increment: Decimal | None = None
+    market_rule: int = 0
     calendar: str = XNYS
     time_zone: str = "US/Eastern"
     price: float = 100.0
@@ -51,6 +55,7 @@ def _stock(
         long_name,
         con_id,
         primary_exchange=primary_exchange,
+        market_rule=SUB_PENNY_RULE,
         price=character[0],
         volatility=character[1],
         volume=character[2],
@@ -67,6 +72,7 @@ def _crypto(symbol: str, long_name: str, con_id: int | None, character: tuple[fl
         exchange="PAXOS",
         primary_exchange="",
         min_size=Decimal("0.00001"),
+        size_increment=Decimal("0.00000001"),
         calendar=ALWAYS_OPEN,
         time_zone="UTC",
         price=character[0],
@@ -118,4 +124,4 @@ def listing_of(symbol: str, calendar: str = XNYS) -> Listing:
         return LISTINGS[symbol]
     if calendar == ALWAYS_OPEN:
         return _crypto(symbol, symbol, None, (100, 0.03, 100_000))
-    return Listing(symbol, symbol, primary_exchange="")
+    return Listing(symbol, symbol, primary_exchange="", market_rule=SUB_PENNY_RULE)

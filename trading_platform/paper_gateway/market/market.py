@@ -267,7 +267,7 @@ class Market:
         if minutes is not None:
             return minutes
         rng = generator(self.seed, contract.symbol, index.days[position].isoformat())
-        return bridge(day, index.minutes(position), rng, float(contract.min_tick), float(contract.size_increment))
+        return bridge(day, index.minutes(position), rng, float(contract.min_tick), float(contract.min_size))
 
     def _session_bars(self, contract: Contract, position: int, step: int, now: datetime) -> list[Bar]:
         minutes, index = self._minutes(contract, position), session_index(contract.calendar)

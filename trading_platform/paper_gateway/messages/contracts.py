@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from trading_platform.domain.price_grid import PriceGrid
+from trading_platform.paper_gateway.market_rules import market_rule_id
 from trading_platform.paper_gateway.messages.ids import Outgoing
 from trading_platform.paper_gateway.messages.times import zone_name
 from trading_platform.paper_gateway.model import Contract
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
 INDUSTRY = "Paper market"
 """Tells a client that this is not IBKR: the subcategory then says where the prices come from."""
 
-ORDER_TYPES = "ACTIVETIM,DAY,GTC,GTD,IOC,LMT,MKT,OCA,STP,STPLMT,WHATIF"
+ORDER_TYPES = "ACTIVETIM,DAY,GTC,GTD,IOC,LMT,LOC,MKT,MOC,OCA,STP,STPLMT,TRAIL,WHATIF"
 _ROUTABLE = 3
-_PENNY_RULE = 26
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,6 @@ class ContractQuery:
             local_symbol=reader.text(),
             trading_class=reader.text(),
         )
-
-
-def market_rule_id(min_tick: Decimal) -> int:
-    """The id of the market rule with one price increment; 26 is IBKR's rule of one cent.
-
-    The other ids spell the increment, so that the gateway needs no table: 5005 is 5 × 10⁻⁵.
-    """
-    if min_tick == Decimal("0.01"):
-        return _PENNY_RULE
-    _, digits, exponent = min_tick.normalize().as_tuple()
-    return -int(exponent) * 1000 + int("".join(map(str, digits)))
-
-
-def market_rule_increment(rule_id: int) -> Decimal | None:
-    """The price increment of a market rule, None for an id that is none of ours."""
-    if rule_id == _PENNY_RULE:
-        return Decimal("0.01")
-    exponent, mantissa = divmod(rule_id, 1000)
-    if rule_id < 0 or mantissa == 0 or exponent > 12:
-        return None
-    return Decimal(mantissa).scaleb(-exponent)
 
 
 def contract_details(request_id: int, contract: Contract, asked_exchange: str, hours: str) -> list[Field]:
@@ -114,7 +94,7 @@ def contract_details(request_id: int, contract: Contract, asked_exchange: str, h
         1,  # aggregated group
         "",  # underlying symbol
         "",  # underlying type
-        ",".join(str(market_rule_id(contract.min_tick)) for _ in exchanges),
+        ",".join(str(market_rule_id(contract)) for _ in exchanges),
         "",  # real expiration date
         stock_type,
         contract.min_size,
@@ -138,9 +118,10 @@ def symbol_samples(request_id: int, contracts: Sequence[Contract]) -> list[Field
     return fields
 
 
-def market_rule(rule_id: int, increment: Decimal) -> list[Field]:
-    """A market rule with one increment for every price."""
-    return [Outgoing.MARKET_RULE, rule_id, 1, 0, increment]
+def market_rule(rule_id: int, grid: PriceGrid) -> list[Field]:
+    """A market rule: from which price on which increment holds."""
+    edges = [field for step in grid.steps for field in (step.low_edge, step.increment)]
+    return [Outgoing.MARKET_RULE, rule_id, len(grid.steps), *edges]
 
 
 def short_contract(contract: Contract, exchange: str, right: str = "") -> list[Field]:

@@ -51,7 +51,10 @@ class PlaceOrder:
         good_till = reader.text()
         reader.skip(8)  # four of financial advisors, model, three of short sales
         oca_type = reader.integer()
+        reader.skip(17)  # rule 80A … volatility type
+        trail_stop_price, trailing_percent = _read_trailing(reader)
         what_if = _read_what_if(reader)
+        is_trailing = order_type == "TRAIL"
         return cls(
             order_id,
             query,
@@ -59,8 +62,8 @@ class PlaceOrder:
                 action=action,
                 quantity=quantity,
                 order_type=order_type,
-                limit_price=limit_price if "LMT" in order_type else None,
-                aux_price=aux_price if "STP" in order_type else None,
+                limit_price=limit_price if "LMT" in order_type or order_type == "LOC" else None,
+                aux_price=aux_price if "STP" in order_type or is_trailing else None,
                 time_in_force=time_in_force or "DAY",
                 oca_group=oca_group,
                 oca_type=oca_type or 3,
@@ -71,18 +74,25 @@ class PlaceOrder:
                 outside_rth=outside_rth,
                 what_if=what_if,
                 good_till=parse_instant(good_till) if good_till and time_in_force == "GTD" else None,
+                trailing_percent=trailing_percent if is_trailing else None,
+                trail_stop_price=trail_stop_price if is_trailing else None,
             ),
         )
 
 
-def _read_what_if(reader: FieldReader) -> bool:
-    """Walk from after the OCA type to the what-if flag: optional groups are announced by the field before."""
-    reader.skip(17)  # rule 80A … volatility type
+def _read_trailing(reader: FieldReader) -> tuple[Decimal | None, Decimal | None]:
+    """Walk from after the volatility type to a trailing stop's first stop price and its percentage."""
     delta_neutral_order_type = reader.text()
     reader.skip()  # its price
     if delta_neutral_order_type:
         reader.skip(8)
-    reader.skip(6)  # continuous update … second scale size
+    reader.skip(2)  # continuous update, reference price type
+    return reader.decimal(), reader.decimal()
+
+
+def _read_what_if(reader: FieldReader) -> bool:
+    """Walk from the scale sizes to the what-if flag: optional groups are announced by the field before."""
+    reader.skip(2)  # scale sizes
     scale_increment = reader.decimal()
     if scale_increment is not None and scale_increment > 0:
         reader.skip(7)

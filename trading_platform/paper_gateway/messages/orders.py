@@ -42,7 +42,7 @@ def open_order(order: PaperOrder, account: str, what_if: WhatIf | None = None) -
         *_size_flags(order, is_completed=False),
         ticket.parent_id,
         *_volatility_and_delta_neutral(is_completed=False),
-        *_trailing(is_completed=False),
+        *_trailing(order, is_completed=False),
         *_legs_scale_hedge(),
         0,  # smart-routing opt-out
         *_clearing_and_algorithm(),
@@ -55,7 +55,9 @@ def open_order(order: PaperOrder, account: str, what_if: WhatIf | None = None) -
         *_blank(2, 0),  # randomize size and price
         0,  # conditions
         _NONE,  # adjusted order type
-        *_blank(6),  # its prices
+        "",  # its trigger price
+        _trail_stop(order),  # clients take this one for the trailing stop
+        *_blank(4),  # its other prices
         0,  # and unit
         *_blank(3),  # soft-dollar tier
         "",  # cash quantity
@@ -80,14 +82,15 @@ def completed_order(order: PaperOrder, account: str) -> list[Field]:
         *_volatility_free_prices()[1:],  # no auction strategy
         *_size_flags(order, is_completed=True),
         *_volatility_and_delta_neutral(is_completed=True),
-        *_trailing(is_completed=True),
+        *_trailing(order, is_completed=True),
         *_legs_scale_hedge(),
         *_clearing_and_algorithm(),
         0,  # solicited
         order.status,
         *_blank(2, 0),  # randomize size and price
         0,  # conditions
-        *_blank(3),  # trailing stop, offset, cash quantity
+        _trail_stop(order),
+        *_blank(2),  # offset, cash quantity
         *_blank(2, 0),  # hedge price, OMS container
         "",  # auto-cancel date
         filled,
@@ -226,8 +229,14 @@ def _volatility_and_delta_neutral(*, is_completed: bool) -> list[Field]:
     return head + group
 
 
-def _trailing(*, is_completed: bool) -> list[Field]:
-    head: list[Field] = [0, 0, "", ""]  # continuous update, reference, trailing stop and percent
+def _trail_stop(order: PaperOrder) -> Field:
+    """Where a trailing stop's stop is, or is to begin."""
+    return order.trail_stop or order.ticket.trail_stop_price or ""
+
+
+def _trailing(order: PaperOrder, *, is_completed: bool) -> list[Field]:
+    # continuous update, reference, trailing stop and percent
+    head: list[Field] = [0, 0, _trail_stop(order), order.ticket.trailing_percent or ""]
     basis: list[Field] = [] if is_completed else ["", ""]
     return [*head, *basis, ""]  # legs in words
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.paper_gateway.errors import refuse_invalid, refuse_unknown_contract
+from trading_platform.paper_gateway.market_rules import grid_of_rule
 from trading_platform.paper_gateway.messages import contracts as messages
 from trading_platform.paper_gateway.messages.ids import Incoming
 from trading_platform.paper_gateway.spans import trading_hours
@@ -40,10 +41,10 @@ def matching_symbols(session: Session, reader: FieldReader) -> None:
 def market_rule(session: Session, reader: FieldReader) -> None:
     """Tell the price increments of a market rule."""
     rule_id = reader.integer()
-    increment = messages.market_rule_increment(rule_id)
-    if increment is None:
+    grid = grid_of_rule(rule_id)
+    if grid is None:
         refuse_invalid(f"Invalid market rule id {rule_id}")
-    session.send(messages.market_rule(rule_id, increment))
+    session.send(messages.market_rule(rule_id, grid))
 
 
 HANDLERS = {

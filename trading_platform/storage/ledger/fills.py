@@ -146,6 +146,8 @@ def working_orders(connection: sa.Connection, account: str, strategy: str | None
                     side=order["side"],
                     remaining_quantity=expected - arrived,
                     limit_price=order["limit_price"],
+                    stop_price=order["stop_price"],
+                    oca_group=order["oca_group"] or "",
                 )
             )
     return result

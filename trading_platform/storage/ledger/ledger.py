@@ -72,22 +72,28 @@ class Ledger:
             schema.downgrade(connection, revision)
         self._database.forget_schema()
 
-    def record_tick(self, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]]) -> TickRecord:
+    def record_tick(
+        self, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]], *, cancels: Sequence[str] = ()
+    ) -> TickRecord:
         """Store one decision with its intents, each approved or rejected as decided. The first one wins.
 
         If the tick is there already, nothing is stored and the stored record is returned with ``is_new=False``,
         whatever the arguments say: a re-run of the same moment can't decide anew. Approved orders of earlier
         ticks that nobody has sent yet expire.
 
+        Args:
+            cancels: working orders of the strategy that are to be called off without another in their place.
+
         Raises:
             ValueError: an intent or decision does not belong to the tick.
             LedgerRefusedError: an intent violates a constraint (quantity, prices).
         """
         with self._database.transaction() as connection:
-            is_new = orders.insert_tick(connection, tick, intents)
+            is_new = orders.insert_tick(connection, tick, intents, cancels)
             stored = tick if is_new else orders.select_tick(connection, tick.account, tick.strategy, tick.tick_utc)
             found = orders.select_orders(connection, tick.account, strategy=tick.strategy, tick_utc=tick.tick_utc)
-        return TickRecord(stored or tick, tuple(found), is_new)
+            called_off = orders.select_cancels(connection, tick.account, tick.strategy, tick.tick_utc)
+        return TickRecord(stored or tick, tuple(found), is_new, tuple(called_off))
 
     def tick(self, account: str, strategy: str, tick_utc: datetime) -> TickRecord | None:
         """The stored decision of a tick, or ``None``."""
@@ -96,7 +102,8 @@ class Ledger:
             if stored is None:
                 return None
             found = orders.select_orders(connection, account, strategy=strategy, tick_utc=tick_utc)
-        return TickRecord(stored, tuple(found), is_new=False)
+            called_off = orders.select_cancels(connection, account, strategy, tick_utc)
+        return TickRecord(stored, tuple(found), is_new=False, cancels=tuple(called_off))
 
     def has_newer_tick(self, account: str, strategy: str, tick_utc: datetime) -> bool:
         """Whether the strategy has decided again since ``tick_utc``."""
@@ -165,11 +172,13 @@ class Ledger:
         at: datetime,
         run_id: str,
         is_reducing: bool = False,
+        exits: Sequence[RiskDecision] = (),
     ) -> SubmissionStart:
         """Persist that the order is about to be sent, together with the risk decision made at submission.
 
         One transaction decides: the lease's fencing token is current, the order is approved (or ``submitting`` and
-        proved unsent by the caller), no newer tick exists, and no halt is active unless ``is_reducing``.
+        proved unsent by the caller), no newer tick exists, and no halt is active unless ``is_reducing``. ``exits`` are
+        the decisions on the exits of its bracket: they start with it, in the same transaction, or nothing does.
 
         Raises:
             UnknownOrderError: no such order.
@@ -178,8 +187,7 @@ class Ledger:
             return submission.start(
                 connection,
                 account,
-                client_order_id,
-                decision=decision,
+                [decision, *exits],
                 token=token,
                 holder=holder,
                 at=at,

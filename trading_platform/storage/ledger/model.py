@@ -77,11 +77,15 @@ class LedgerOrder:
 
 @dataclass(frozen=True)
 class TickRecord:
-    """A stored tick with its orders, sorted by client order id. ``is_new``: this call stored it."""
+    """A stored tick with its orders, sorted by client order id. ``is_new``: this call stored it.
+
+    ``cancels``: working orders that the tick wants called off without another in their place.
+    """
 
     tick: Tick
     orders: tuple[LedgerOrder, ...]
     is_new: bool
+    cancels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from trading_platform.domain.orders.model import (
     ControlResult,
@@ -26,12 +26,23 @@ from trading_platform.storage.ledger.model import (
     StoredDecision,
     Tick,
 )
-from trading_platform.storage.ledger.tables import order_events, order_intents, risk_decisions, strategy_ticks
+from trading_platform.storage.ledger.tables import (
+    order_events,
+    order_intents,
+    order_replacements,
+    risk_decisions,
+    strategy_ticks,
+)
 
 Row = sa.RowMapping
 
 
-def insert_tick(connection: sa.Connection, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]]) -> bool:
+def insert_tick(
+    connection: sa.Connection,
+    tick: Tick,
+    intents: Sequence[tuple[OrderIntent, RiskDecision]],
+    cancels: Sequence[str] = (),
+) -> bool:
     """Store a tick with its decided intents. Returns False, and stores nothing, if the tick is there already.
 
     Two transactions at once: the second waits at the primary key until the first has ended.
@@ -44,12 +55,14 @@ def insert_tick(connection: sa.Connection, tick: Tick, intents: Sequence[tuple[O
         return False
     _expire_overtaken(connection, tick)
     if not intents:
+        _insert_replacements(connection, tick, [], cancels)
         return True
     connection.execute(sa.insert(order_intents), [_intent_values(tick, intent) for intent, _ in intents])
     connection.execute(
         sa.insert(order_events),
         [event_values(tick.account, intent.client_order_id, None, OrderStatus.CREATED, tick) for intent, _ in intents],
     )
+    _insert_replacements(connection, tick, [intent for intent, _ in intents], cancels)
     insert_decisions(
         connection,
         tick.account,
@@ -81,6 +94,22 @@ def select_tick(connection: sa.Connection, account: str, strategy: str, tick_utc
     return None if row is None else Tick(**row)
 
 
+def select_cancels(connection: sa.Connection, account: str, strategy: str, tick_utc: datetime) -> list[str]:
+    """Orders that the tick wants called off without another in their place, by name."""
+    columns = order_replacements.c
+    query = (
+        sa.select(columns.client_order_id)
+        .where(
+            columns.account == account,
+            columns.strategy == strategy,
+            columns.tick_utc == tick_utc,
+            columns.replaced_by.is_(None),
+        )
+        .order_by(columns.client_order_id)
+    )
+    return list(connection.scalars(query))
+
+
 def has_newer_tick(connection: sa.Connection, account: str, strategy: str, tick_utc: datetime) -> bool:
     """Whether the strategy has decided again since ``tick_utc``."""
     newest = connection.scalar(
@@ -104,7 +133,7 @@ def select_orders(
 ) -> list[LedgerOrder]:
     """Orders that satisfy every given condition, by tick and client order id; locked FOR UPDATE on request."""
     columns = order_intents.c
-    query = sa.select(order_intents).where(columns.account == account)
+    query = sa.select(order_intents, _replaced().label("replaces")).where(columns.account == account)
     if strategy is not None:
         query = query.where(columns.strategy == strategy)
     if session is not None:
@@ -276,6 +305,31 @@ def select_events(
     ]
 
 
+def _replaced() -> sa.ScalarSelect[Any]:
+    """What an order, or the entry of its bracket, replaces."""
+    old, new = order_replacements.c, order_intents.c
+    return (
+        sa.select(sa.func.array_agg(aggregate_order_by(old.client_order_id, old.client_order_id)))
+        .where(old.account == new.account, old.replaced_by == sa.func.coalesce(new.oca_group, new.client_order_id))
+        .correlate(order_intents)
+        .scalar_subquery()
+    )
+
+
+def _insert_replacements(
+    connection: sa.Connection, tick: Tick, intents: Sequence[OrderIntent], cancels: Sequence[str]
+) -> None:
+    """Note what the tick wants gone. Of a bracket the entry's word counts."""
+    pairs: dict[str, str | None] = dict.fromkeys(cancels)
+    for intent in intents:
+        if not intent.request.is_exit:
+            pairs |= dict.fromkeys(intent.replaces, intent.client_order_id)
+    if pairs:
+        key = {"account": tick.account, "strategy": tick.strategy, "tick_utc": tick.tick_utc}
+        rows = [{**key, "client_order_id": old, "replaced_by": new} for old, new in sorted(pairs.items())]
+        connection.execute(sa.insert(order_replacements), rows)
+
+
 def _expire_overtaken(connection: sa.Connection, tick: Tick) -> None:
     """Approved orders of earlier ticks that nobody has sent are out of date once the strategy decides anew."""
     waiting = select_orders(
@@ -349,6 +403,12 @@ def _intent_values(tick: Tick, intent: OrderIntent) -> dict[str, Any]:
         "code_version": tick.code_version,
         "created_at": tick.decided_at,
         "updated_at": tick.decided_at,
+        "trail_amount": request.trail_amount,
+        "trail_percent": request.trail_percent,
+        "good_till_utc": request.good_till_utc,
+        "parent_id": request.parent_id or None,
+        "oca_group": request.oca_group or None,
+        "position_quantity": intent.position_quantity,
     }
 
 
@@ -362,6 +422,11 @@ def _order(row: Row) -> LedgerOrder:
         row["time_in_force"],
         row["limit_price"],
         row["stop_price"],
+        row["trail_amount"],
+        row["trail_percent"],
+        row["good_till_utc"],
+        row["parent_id"] or "",
+        row["oca_group"] or "",
     )
     intent = OrderIntent(
         request,
@@ -374,6 +439,8 @@ def _order(row: Row) -> LedgerOrder:
         row["target_weight"],
         row["confidence"],
         row["reason"],
+        tuple(row["replaces"] or ()),
+        row["position_quantity"],
     )
     return LedgerOrder(
         intent=intent,

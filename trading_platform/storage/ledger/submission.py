@@ -36,9 +36,8 @@ _NEVER_SENT = (OrderStatus.CREATED, OrderStatus.APPROVED)
 def start(
     connection: sa.Connection,
     account: str,
-    client_order_id: str,
+    decisions: Sequence[RiskDecision],
     *,
-    decision: RiskDecision,
     token: int,
     holder: str,
     at: datetime,
@@ -47,17 +46,49 @@ def start(
 ) -> SubmissionStart:
     """Move approved → submitting, if everything that must hold for that holds in this very transaction.
 
+    Several decisions are the orders of one bracket: all of them move, or none.
+
     A ``submitting`` order is taken over (its token and holder renewed) only by a caller that has proved that it
     was never sent; see ``trading_platform.execution.submit``.
     """
-    insert_decisions(connection, account, [decision], stage="submission", at=at, run_id=run_id)
-    current_token = connection.scalar(
+    insert_decisions(connection, account, decisions, stage="submission", at=at, run_id=run_id)
+    current_token: int | None = connection.scalar(
         sa.select(submission_leases.c.fencing_token)
         .where(submission_leases.c.account == account)
         .with_for_update(read=True)
     )
-    order = lock_order(connection, account, client_order_id)
-    refusal: SubmissionStart | None = None
+    orders = [lock_order(connection, account, decision.client_order_id) for decision in decisions]
+    for order, decision in zip(orders, decisions, strict=True):
+        refusal = _refusal(connection, order, decision, current_token, token, is_reducing=is_reducing)
+        if refusal is not None:
+            return refusal
+    for order in orders:
+        is_repeated = order.status is OrderStatus.SUBMITTING
+        change_order(
+            connection,
+            order,
+            OrderStatus.SUBMITTING,
+            at=at,
+            run_id=run_id,
+            message="taken over from a holder that never sent it" if is_repeated else "",
+            submission_token=token,
+            submission_holder=holder,
+            submitting_at=at,
+        )
+    return SubmissionStart.STARTED
+
+
+def _refusal(
+    connection: sa.Connection,
+    order: LedgerOrder,
+    decision: RiskDecision,
+    current_token: int | None,
+    token: int,
+    *,
+    is_reducing: bool,
+) -> SubmissionStart | None:
+    """Why the order may not become submitting, if so."""
+    account, refusal = order.intent.account, None
     if current_token != token:
         refusal = SubmissionStart.FENCED
     elif not decision.is_approved or order.status not in (OrderStatus.APPROVED, OrderStatus.SUBMITTING):
@@ -68,21 +99,7 @@ def start(
         refusal = SubmissionStart.SUPERSEDED
     elif not is_reducing and _is_halted(connection, account):
         refusal = SubmissionStart.HALTED
-    if refusal is not None:
-        return refusal
-    is_repeated = order.status is OrderStatus.SUBMITTING
-    change_order(
-        connection,
-        order,
-        OrderStatus.SUBMITTING,
-        at=at,
-        run_id=run_id,
-        message="taken over from a holder that never sent it" if is_repeated else "",
-        submission_token=token,
-        submission_holder=holder,
-        submitting_at=at,
-    )
-    return SubmissionStart.STARTED
+    return refusal
 
 
 def _is_halted(connection: sa.Connection, account: str) -> bool:

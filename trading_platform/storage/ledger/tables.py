@@ -100,6 +100,17 @@ order_intents = sa.Table(
     _instant("submitting_at", nullable=True),
     _instant("created_at"),
     _instant("updated_at"),
+    _money("trail_amount", nullable=True),
+    _money("trail_percent", nullable=True),
+    _instant("good_till_utc", nullable=True),
+    _text("parent_id", nullable=True),
+    _text("oca_group", nullable=True),
+    _money("position_quantity", nullable=True),
+    sa.ForeignKeyConstraint(
+        ["account", "parent_id"],
+        ["order_intents.account", "order_intents.client_order_id"],
+        name="order_intents_parent_fkey",
+    ),
     sa.ForeignKeyConstraint(
         ["account", "strategy", "tick_utc"],
         ["strategy_ticks.account", "strategy_ticks.strategy", "strategy_ticks.tick_utc"],
@@ -114,6 +125,34 @@ order_intents = sa.Table(
             "status IN ('created', 'approved', 'submitting', 'submitted', 'partially_filled', 'unknown')"
         ),
     ),
+)
+
+order_replacements = sa.Table(
+    "order_replacements",
+    metadata,
+    _text("account", primary_key=True),
+    _text("strategy", primary_key=True),
+    _instant("tick_utc", primary_key=True),
+    _text("client_order_id", primary_key=True),
+    sa.Column(
+        "replaced_by", sa.Text(), nullable=True, comment="the order that waits until this one is over; null: called off"
+    ),
+    sa.ForeignKeyConstraint(
+        ["account", "strategy", "tick_utc"],
+        ["strategy_ticks.account", "strategy_ticks.strategy", "strategy_ticks.tick_utc"],
+        name="order_replacements_tick_fkey",
+    ),
+    sa.ForeignKeyConstraint(
+        ["account", "client_order_id"],
+        ["order_intents.account", "order_intents.client_order_id"],
+        name="order_replacements_old_fkey",
+    ),
+    sa.ForeignKeyConstraint(
+        ["account", "replaced_by"],
+        ["order_intents.account", "order_intents.client_order_id"],
+        name="order_replacements_new_fkey",
+    ),
+    sa.Index("order_replacements_new", "account", "replaced_by"),
 )
 
 risk_decisions = sa.Table(

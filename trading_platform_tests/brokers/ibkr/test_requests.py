@@ -36,8 +36,18 @@ def test_details_name_the_origin_of_the_prices(broker: IBKRBroker) -> None:
     assert (details.con_id, details.local_symbol, details.min_tick) == (265598, "AAPL", Decimal("0.01"))
     assert details.data_origin.startswith("real daily bars")
     coin = broker.instrument_details(BTC)
-    assert coin.lot_size == Decimal("0.00001")
+    assert coin.lot_size == Decimal("0.00000001")
     assert coin.data_origin.startswith("synthetic path")
+
+
+def test_details_tell_how_the_price_increment_grows_with_the_price(broker: IBKRBroker) -> None:
+    grid = broker.instrument_details(AAPL).price_grid
+    assert [grid.increment_at(Decimal(price)) for price in ("0.5", "1", "440")] == [
+        Decimal("0.0001"),
+        Decimal("0.01"),
+        Decimal("0.01"),
+    ]
+    assert broker.instrument_details(BTC).price_grid.increment_at(Decimal(1)) == Decimal("0.01")
 
 
 def test_an_unknown_symbol_is_named(broker: IBKRBroker) -> None:

@@ -13,6 +13,7 @@ from trading_platform.domain.orders.ids import (
     OrderIdParts,
     client_order_id,
     ensure_orders_can_be_named,
+    group_of,
     parse_client_order_id,
 )
 
@@ -20,15 +21,16 @@ TICK = datetime(2013, 2, 28, 20, 45, tzinfo=timezone.utc)
 
 parts = st.builds(
     OrderIdParts,
-    strategy=st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True),
+    strategy=st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True),
     symbol=st.from_regex(r"[A-Z0-9]([A-Z0-9 ./-]{0,6}[A-Z0-9])?", fullmatch=True),
     tick_utc=st.datetimes(timezones=st.just(timezone.utc)).map(lambda moment: moment.replace(second=0, microsecond=0)),
     revision=st.integers(0, 99),
+    leg=st.sampled_from(["", "t", "s"]),
 )
 
 
 def name(of: OrderIdParts) -> str:
-    return client_order_id(of.strategy, of.symbol, of.tick_utc, of.revision)
+    return client_order_id(of.strategy, of.symbol, of.tick_utc, of.revision, of.leg)
 
 
 def test_the_name_is_readable_and_says_what_it_is_of() -> None:
@@ -91,9 +93,21 @@ def test_a_malformed_part_is_refused_by_name(
         client_order_id(strategy, symbol, tick, revision)
 
 
+@pytest.mark.parametrize("text", ["tsla.TSLA.20130228T2045Z.r0x", "tsla.TSLA.20130228T2045Z.r0ts"])
+def test_there_are_no_legs_but_target_and_stop(text: str) -> None:
+    with pytest.raises(InvalidOrderIdError, match="is not an order id of this platform"):
+        parse_client_order_id(text)
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "manual", "tsla.TSLA.20130228T2045Z", "tsla.TSLA.20130228T2045Z.r01", "tsla.TSLA.20130231T2045Z.r0"],
+    [
+        "",
+        "manual",
+        "tsla.TSLA.20130228T2045Z",
+        "tsla.TSLA.20130228T2045Z.r01",
+        "tsla.TSLA.20130231T2045Z.r0",
+    ],
 )
 def test_an_order_placed_by_hand_is_not_taken_for_ours(text: str) -> None:
     with pytest.raises(InvalidOrderIdError, match="is not an order id of this platform"):
@@ -104,3 +118,11 @@ def test_a_strategy_whose_orders_could_not_be_named_is_found_when_it_is_loaded()
     ensure_orders_can_be_named("momentum", ["AAPL", "BRK B"])
     with pytest.raises(InvalidOrderIdError, match="40 is the most"):
         ensure_orders_can_be_named("cross_sectional_mom", ["F", "GOOGL"])
+    with pytest.raises(InvalidOrderIdError, match="40 is the most"):
+        ensure_orders_can_be_named("cross_sectional_", ["GOOGL"], leg="s")
+
+
+def test_exits_belong_to_their_entry_and_everything_else_to_itself() -> None:
+    entry = client_order_id("tsla", "TSLA", TICK)
+    assert {group_of(client_order_id("tsla", "TSLA", TICK, 0, leg)) for leg in ("", "t", "s")} == {entry}
+    assert [group_of(text) for text in ("by.hand", "")] == ["by.hand", ""]

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from trading_platform.domain.orders.intents import (
-    IntentPlan,
-    build_intents,
-    limit_price_at,
-)
+from trading_platform.domain.orders.intents import IntentPlan, build_intents
 from trading_platform.domain.orders.model import Quote
 from trading_platform.domain.orders.working import WorkingOrder
 from trading_platform.domain.signals.model import Signal
@@ -141,29 +137,6 @@ def test_a_limit_order_without_a_touch_is_skipped() -> None:
     assert "no ask" in only_reason(plan([b.signal()], quotes={}, order={"order_type": "LMT"}))
 
 
-def test_a_stop_order_is_refused_because_no_signal_names_its_price() -> None:
-    with pytest.raises(ValidationError, match="'MKT' or 'LMT'"):
-        b.spec(order={"order_type": "STP"})
-
-
-@given(
-    st.decimals("0.01", "5000", places=4),
-    st.decimals("0", "100", places=1),
-    st.sampled_from([D("0.01"), D("0.05"), D("0.0001"), D(1)]),
-)
-def test_rounding_a_limit_never_makes_it_worse_than_its_offset(
-    touch: Decimal, offset: Decimal, min_tick: Decimal
-) -> None:
-    quote = b.flat_quote("TSLA", touch)
-    buy = limit_price_at("BUY", quote, offset, min_tick)
-    sell = limit_price_at("SELL", quote, offset, min_tick)
-    reach = touch * offset / 10_000
-    assert buy is None or (buy % min_tick == 0 and touch + reach - min_tick < buy <= touch + reach)
-    assert sell is not None
-    assert sell % min_tick == 0
-    assert touch - reach <= sell < touch - reach + min_tick
-
-
 @given(
     st.floats(-1, 1),
     st.decimals("-500", "500", places=0),
@@ -183,3 +156,100 @@ def test_what_is_held_works_and_is_ordered_never_passes_the_target(
         low, high = sorted((start, full))
         assert low - 1 < start + signed < high + 1
         assert intent.notional_usd >= 100
+
+
+def exits(quantity: str = "100", side: Any = "SELL") -> list[WorkingOrder]:
+    """Target and stop of an earlier tick's bracket."""
+    entry = b.working(quantity=quantity)
+    return [
+        replace(entry, client_order_id=f"{entry.client_order_id}{leg}", side=side, oca_group=entry.client_order_id)
+        for leg in "ts"
+    ]
+
+
+BRACKET = {"bracket": {"target_pct": 4, "stop_pct": 2}}
+
+
+def test_a_bracket_is_three_intents_that_belong_together() -> None:
+    entry, target, stop = plan([b.signal()], order=BRACKET).intents
+    assert [i.client_order_id[-3:] for i in (entry, target, stop)] == [".r0", "r0t", "r0s"]
+    assert [i.request.side for i in (entry, target, stop)] == ["BUY", "SELL", "SELL"]
+    assert {i.request.quantity for i in (entry, target, stop)} == {D(100)}
+    assert (target.request.limit_price, stop.request.stop_price) == (D("104.02"), D("98.00"))
+    assert target.request.parent_id == target.request.oca_group == stop.request.oca_group == entry.client_order_id
+    assert (entry.request.time_in_force, stop.request.time_in_force) == ("DAY", "GTC")
+    assert not entry.request.is_exit
+
+
+def test_a_holding_with_exits_is_left_to_them_while_the_signal_stands() -> None:
+    result = plan([b.signal(weight=0.5)], positions={"TSLA": "100"}, working=exits(), order=BRACKET)
+    assert "is left to its exits" in only_reason(result)
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_exits_never_keep_a_strategy_in(weight: int) -> None:
+    result = plan([b.signal(weight=weight)], positions={"TSLA": "100"}, working=exits(), order=BRACKET)
+    (intent,) = result.intents
+    assert (intent.request.side, intent.request.quantity, intent.request.order_type) == ("SELL", D(100), "MKT")
+    assert intent.replaces == tuple(order.client_order_id for order in exits())
+    assert intent.position_quantity == 100
+
+
+def test_a_working_entry_is_called_off_with_its_exits_when_the_signal_ends_it() -> None:
+    entry = b.working(quantity="100")
+    result = plan([b.signal(weight=0)], working=[entry, *exits()], order=BRACKET)
+    assert "called off" in only_reason(result)
+    assert result.cancels == (entry.client_order_id, *(order.client_order_id for order in exits()))
+
+
+def test_a_working_entry_is_left_alone_while_the_signal_stands() -> None:
+    result = plan([b.signal()], working=[b.working(quantity="60"), *exits()], order=BRACKET)
+    assert "the working entry of 60" in only_reason(result)
+    assert result.cancels == ()
+
+
+def test_a_holding_without_exits_is_only_ended() -> None:
+    assert "no exits" in only_reason(plan([b.signal()], positions={"TSLA": "40"}, order=BRACKET))
+    (intent,) = plan([b.signal(weight=0)], positions={"TSLA": "40"}, order=BRACKET).intents
+    assert (intent.request.quantity, intent.replaces) == (D(40), ())
+
+
+def test_a_working_order_that_no_longer_fits_is_replaced_by_what_is_missing_without_it() -> None:
+    old = b.working(quantity="30")
+    (intent,) = plan([b.signal()], positions={"TSLA": "20"}, working=[old], order={"replace_working": True}).intents
+    assert (intent.request.side, intent.request.quantity) == ("BUY", D(80))
+    assert intent.replaces == (old.client_order_id,)
+
+
+def test_a_working_order_on_the_wrong_side_is_replaced() -> None:
+    (intent,) = plan([b.signal(weight=-1)], working=[b.working()], order={"replace_working": True}).intents
+    assert (intent.request.side, intent.request.quantity) == ("SELL", D(100))
+
+
+def test_a_working_order_that_is_not_wanted_any_more_is_called_off() -> None:
+    result = plan([b.signal(weight=0)], working=[b.working()], order={"replace_working": True})
+    assert "called off" in only_reason(result)
+    assert result.cancels == (b.working().client_order_id,)
+
+
+@pytest.mark.parametrize(
+    ("limit", "quantity", "is_replaced"),
+    [("100.06", "100", False), ("100.05", "100", True), ("100.06", "99.5", False), ("100.06", "90", True)],
+)
+def test_a_limit_order_is_replaced_when_its_price_or_quantity_no_longer_fits(
+    limit: str, quantity: str, is_replaced: bool
+) -> None:
+    old = replace(b.working(quantity=quantity), limit_price=D(limit))
+    result = plan([b.signal()], working=[old], order={"replace_working": True, "order_type": "LMT"})
+    assert bool(result.intents) == is_replaced
+    assert is_replaced or "fits" in only_reason(result)
+
+
+def test_without_leave_to_replace_working_orders_count_towards_the_target_as_ever() -> None:
+    (intent,) = plan([b.signal()], working=[b.working(quantity="30")]).intents
+    assert (intent.request.quantity, intent.replaces) == (D(70), ())
+
+
+def test_coins_are_ordered_to_the_eighth_decimal() -> None:
+    (intent,) = plan([b.signal(weight=0.123456789, price=100.0)], lot="0.00000001").intents
+    assert intent.request.quantity == D("12.3456789")

@@ -100,12 +100,22 @@ class PendingOrder:
     limit_price: Decimal | None
     prices: tuple[Decimal, ...]
     is_approved: bool
-    signed_quantity: Decimal
+    oca_group: str = ""
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is an exit of a bracket."""
+        return bool(self.oca_group)
+
+    @property
+    def group(self) -> str:
+        """Its bracket, by the entry's name; its own name where it stands alone."""
+        return self.oca_group or self.client_order_id
 
     @classmethod
     def from_working(cls, order: WorkingOrder) -> PendingOrder:
-        """A working order; its limit is the only price that is known of it."""
-        prices = () if order.limit_price is None else (order.limit_price,)
+        """A working order; its limit and its stop are the only prices that are known of it."""
+        prices = tuple(price for price in (order.limit_price, order.stop_price) if price is not None)
         return cls._of(order, prices, is_approved=False)
 
     @classmethod
@@ -123,7 +133,7 @@ class PendingOrder:
             order.limit_price,
             prices,
             is_approved,
-            order.signed_quantity,
+            order.oca_group,
         )
 
 
@@ -298,7 +308,8 @@ def _prices_of(intent: OrderIntent) -> tuple[Decimal, ...]:
 class Reach:
     """How far a holding can get if any subset of its pending orders fills, in whatever order.
 
-    ``position`` is signed; ``buys`` and ``sells`` are unsigned sums of what is pending.
+    ``position`` is signed; ``buys`` and ``sells`` are unsigned sums of what is pending. Stops count as if they will
+    trigger. The exits of a bracket are alternatives: the largest of them counts, as far as their entry has filled.
     """
 
     position: Decimal
@@ -365,24 +376,39 @@ def _is_reducing(intent: OrderIntent, context: RiskContext) -> bool:
 def _reach(
     symbol: str, position: Decimal, intent: OrderIntent | None, strategy: str | None, context: RiskContext
 ) -> Reach:
-    buys = sells = Decimal(0)
-    for quantity in _pending(symbol, intent, strategy, context):
-        if quantity > 0:
-            buys += quantity
+    sums: dict[Side, Decimal] = {"BUY": Decimal(0), "SELL": Decimal(0)}
+    entries: dict[str, Decimal] = {}
+    exits: dict[tuple[str, Side], Decimal] = {}
+    for order in _pending(symbol, intent, strategy, context):
+        quantity = finite(order.quantity, f"quantity of {order.client_order_id}")
+        if order.is_exit:
+            key = (order.oca_group, order.side)
+            exits[key] = max(quantity, exits.get(key, Decimal(0)))
         else:
-            sells -= quantity
-    return Reach(finite(position, f"position in {symbol}"), buys, sells)
+            entries[order.client_order_id] = quantity
+            sums[order.side] += quantity
+    for (entry, side), quantity in exits.items():
+        sums[side] += max(quantity - entries.get(entry, Decimal(0)), Decimal(0))
+    return Reach(finite(position, f"position in {symbol}"), sums["BUY"], sums["SELL"])
 
 
-def _pending(symbol: str, intent: OrderIntent | None, strategy: str | None, context: RiskContext) -> Iterator[Decimal]:
-    """Signed quantities of all orders in ``symbol`` that may still fill; of one strategy, or of all.
+def _pending(
+    symbol: str, intent: OrderIntent | None, strategy: str | None, context: RiskContext
+) -> Iterator[PendingOrder]:
+    """All orders in ``symbol`` that may still fill, with ``intent`` if it is one; of one strategy, or of all."""
+    is_concerned = intent is not None and intent.request.symbol == symbol
+    for order in beside(intent, context) if intent and is_concerned else context.pending.get(symbol, ()):
+        if strategy in (None, order.strategy):
+            yield order
+    if intent is not None and is_concerned and strategy in (None, intent.strategy):
+        yield PendingOrder.from_intent(intent)
 
-    An intent judged again at submission is in the ledger already, and so among ``working``: it counts once.
+
+def beside(intent: OrderIntent, context: RiskContext) -> list[PendingOrder]:
+    """The pending orders in the intent's symbol that can be live at the same time as it.
+
+    Not itself: an intent judged again at submission is in the ledger already, and so among the working ones. And not
+    what it replaces.
     """
-    own = intent.client_order_id if intent is not None else None
-    for order in context.pending.get(symbol, ()):
-        if strategy in (None, order.strategy) and order.client_order_id != own:
-            yield finite(order.signed_quantity, f"quantity of {order.client_order_id}")
-    if intent is not None and intent.request.symbol == symbol and strategy in (None, intent.strategy):
-        signed = WorkingOrder.from_intent(intent).signed_quantity
-        yield finite(signed, f"quantity of {intent.client_order_id}")
+    gone = {intent.client_order_id, *intent.replaces}
+    return [order for order in context.pending.get(intent.request.symbol, ()) if order.client_order_id not in gone]

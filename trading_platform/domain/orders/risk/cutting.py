@@ -15,7 +15,7 @@ from trading_platform.domain.orders.model import ControlResult, OrderIntent, Ris
 from trading_platform.domain.orders.risk.base import QuantityLimit, RiskControl, name_of
 from trading_platform.domain.orders.risk.books import approve
 from trading_platform.domain.orders.risk.context import RiskContext
-from trading_platform.domain.orders.risk.decision import decide, decide_one, default_controls
+from trading_platform.domain.orders.risk.decision import by_bracket, decide, default_controls
 from trading_platform.domain.signals.spec import StrategySpec
 
 CUT = "CutToLimits"
@@ -54,24 +54,39 @@ def decide_cut(
 
     Each cut sees position, working orders and what this call has approved before it. An order that would be cut to
     nothing, or to less than ``smallest_trade_usd``, is left whole and so rejected, with the limit as its reason; so
-    is one that a limit can't be evaluated for.
+    is one that a limit can't be evaluated for. A bracket's entry and exits are cut to one quantity.
 
     Returns:
         The intents in their order, as cut, each with its decision. A cut adds a result called ``CutToLimits`` with
         the quantity that was wanted and the control that binds.
     """
     asked = default_controls() if controls is None else controls
-    judged = []
-    for intent in intents:
-        cut = cut_to_limits(intent, context, asked, smallest_trade_usd=smallest_trade_usd)
-        chosen = intent if cut is None else cut.intent
-        decision = decide_one(chosen, context, asked)
+    judged: dict[str, tuple[OrderIntent, RiskDecision]] = {}
+    for group in by_bracket(intents):
+        cut = _cut_together(group, context, asked, smallest_trade_usd)
+        chosen = group if cut is None else [_of(intent, cut.intent.request.quantity) for intent in group]
+        for intent, decision in zip(chosen, decide(chosen, context, asked), strict=True):
+            results = decision.results if cut is None else (*decision.results, cut.result)
+            judged[intent.client_order_id] = intent, replace(decision, results=results)
+        for intent in chosen:
+            if judged[intent.client_order_id][1].is_approved:
+                context = approve(intent, context)
+    return [judged[intent.client_order_id] for intent in intents]
+
+
+def _cut_together(
+    group: Sequence[OrderIntent], context: RiskContext, controls: Sequence[RiskControl], smallest_trade_usd: Decimal
+) -> Cut | None:
+    """The smallest cut that one of the group needs, each judged as if those before it were approved."""
+    smallest: Cut | None = None
+    quantity = group[0].request.quantity
+    for intent in group:
+        cut = cut_to_limits(_of(intent, quantity), context, controls, smallest_trade_usd=smallest_trade_usd)
         if cut is not None:
-            decision = replace(decision, results=(*decision.results, cut.result))
-        judged.append((chosen, decision))
-        if decision.is_approved:
-            context = approve(chosen, context)
-    return judged
+            quantity = cut.intent.request.quantity
+            smallest = replace(cut, wanted_quantity=group[0].request.quantity)
+        context = approve(_of(intent, quantity), context)
+    return smallest
 
 
 def judge(
@@ -126,7 +141,7 @@ def cut_to_limits(
             fewer = _most_lots(intent, context, refusal[0], lots, lot)
             if fewer < lots:
                 lots, binding = fewer, refusal
-    except Exception:  # noqa: BLE001 - decide_one meets the same error and makes it a refusal
+    except Exception:  # noqa: BLE001 - the decision meets the same error and makes it a refusal
         return None
     cut = _of(intent, lots * lot)
     if lots == 0 or cut.notional_usd < smallest_trade_usd:

@@ -42,7 +42,8 @@ def decide(
     """Judge the intents of one tick, in their order, by all controls.
 
     Every control is asked even after one has refused, so that all reasons are shown. An approved intent
-    counts, from then on, as if it will fill: together the approved ones keep every limit.
+    counts, from then on, as if it will fill: together the approved ones keep every limit. The orders of a bracket are
+    approved together or not at all.
 
     Args:
         intents: as planned; put those that reduce first.
@@ -53,13 +54,36 @@ def decide(
         One decision per intent, in the same order. Errors in a control become its refusal.
     """
     asked = default_controls() if controls is None else controls
-    decisions = []
+    decisions: dict[str, RiskDecision] = {}
+    for group in by_bracket(intents):
+        trial = context
+        for intent in group:
+            decision = decisions[intent.client_order_id] = decide_one(intent, trial, asked)
+            if decision.is_approved:
+                trial = approve(intent, trial)
+        refused = [intent.client_order_id for intent in group if not decisions[intent.client_order_id].is_approved]
+        if not refused:
+            context = trial
+        for intent in group if refused else ():
+            decisions[intent.client_order_id] = _not_alone(decisions[intent.client_order_id], refused)
+    return [decisions[intent.client_order_id] for intent in intents]
+
+
+def by_bracket(intents: Sequence[OrderIntent]) -> list[list[OrderIntent]]:
+    """Single orders, and the orders of a bracket together, by their first."""
+    groups: dict[str, list[OrderIntent]] = {}
     for intent in intents:
-        decision = decide_one(intent, context, asked)
-        decisions.append(decision)
-        if decision.is_approved:
-            context = approve(intent, context)
-    return decisions
+        groups.setdefault(intent.request.group, []).append(intent)
+    return list(groups.values())
+
+
+def _not_alone(decision: RiskDecision, refused: Sequence[str]) -> RiskDecision:
+    """A bracket is approved whole or not at all: an entry without its exits is not what was asked for."""
+    if not decision.is_approved:
+        return decision
+    reason = f"its bracket is refused: {', '.join(refused)} did not pass"
+    whole = ControlResult("WholeBracket", is_passed=False, reason=reason, numbers={})
+    return RiskDecision(decision.client_order_id, (*decision.results, whole))
 
 
 def decide_one(intent: OrderIntent, context: RiskContext, controls: Sequence[RiskControl]) -> RiskDecision:

@@ -19,6 +19,7 @@ _LARGER_IS_TIGHTER = frozenset(
         "duplicate_window_seconds",
         "no_orders_after_open_minutes",
         "no_orders_before_close_minutes",
+        "close_order_cutoff_minutes",
         "loss_pause_minutes",
     }
 )
@@ -43,6 +44,7 @@ class Limits(BaseModel):
     max_price_deviation_pct: Decimal = Field(default=Decimal(5), gt=0, lt=100)
     max_last_price_deviation_pct: Decimal = Field(default=Decimal(5), gt=0, lt=100)
     max_limit_price_deviation_pct: Decimal = Field(default=Decimal(5), gt=0, lt=100)
+    max_exit_deviation_pct: Decimal = Field(default=Decimal(20), gt=0, lt=100)
     max_price_age_seconds: int = Field(default=120, gt=0)
     max_signal_age_seconds: int = Field(default=900, gt=0)
     max_bar_lag_seconds: int = Field(default=120, ge=0)
@@ -52,6 +54,7 @@ class Limits(BaseModel):
     duplicate_window_seconds: int = Field(default=60, ge=0)
     no_orders_after_open_minutes: int = Field(default=0, ge=0)
     no_orders_before_close_minutes: int = Field(default=1, ge=0)
+    close_order_cutoff_minutes: int = Field(default=10, ge=0)
     max_consecutive_losses: int = Field(default=5, gt=0)
     loss_pause_minutes: int = Field(default=60, gt=0)
     is_short_allowed: bool = False

@@ -12,12 +12,15 @@ from trading_platform.domain.orders.risk.context import RiskContext, finite, las
 class LimitPriceCollar:
     """Refuses a limit or stop more than ``max_limit_price_deviation_pct`` away from the last price, on either side.
 
+    A bracket's exits are meant to be further away: ``max_exit_deviation_pct`` holds for them.
+
     A market order has neither and passes: ``PriceCollar`` judges the touch.
     """
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         request = intent.request
-        limit = context.limits.max_limit_price_deviation_pct
+        limits = context.limits
+        limit = limits.max_exit_deviation_pct if request.is_exit else limits.max_limit_price_deviation_pct
         named = {"limit price": request.limit_price, "stop price": request.stop_price}
         prices: dict[str, Decimal] = {what: finite(price, what) for what, price in named.items() if price is not None}
         if not prices:

@@ -18,6 +18,8 @@ class MaxOpenOrders:
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         def count(scope: Scope) -> int:
             names = open_order_names(scope.strategy, context)
+            if intent.replaces:
+                names = names.difference(intent.replaces)
             # orders placed by hand have no name: each counts
             unnamed = sum(not o.client_order_id for o in context.working if scope.strategy is None)
             return len(names) + (intent.client_order_id not in names) + unnamed

@@ -12,7 +12,8 @@ from trading_platform.domain.orders.risk.context import RiskContext, Unevaluable
 class PriceCollar:
     """Refuses when limit, stop or (for market orders) touch is too far from the price of the decision.
 
-    Too far is more than ``max_price_deviation_pct`` of the decision price.
+    Too far is more than ``max_price_deviation_pct`` of the decision price, for a bracket's exits more than
+    ``max_exit_deviation_pct``.
     """
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
@@ -22,7 +23,8 @@ class PriceCollar:
             raise UnevaluableError(msg)
         what, price = self._price(intent, context)
         deviation = abs(price / decision - 1) * 100
-        limit = context.limits.max_price_deviation_pct
+        limits = context.limits
+        limit = limits.max_exit_deviation_pct if intent.request.is_exit else limits.max_price_deviation_pct
         reason = None
         if deviation > limit:
             reason = (

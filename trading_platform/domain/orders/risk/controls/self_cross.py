@@ -6,22 +6,23 @@ from decimal import Decimal
 
 from trading_platform.domain.orders.model import ControlResult, OrderIntent
 from trading_platform.domain.orders.risk.base import verdict
-from trading_platform.domain.orders.risk.context import PendingOrder, RiskContext, finite
+from trading_platform.domain.orders.risk.context import PendingOrder, RiskContext, beside, finite
 
 
 class SelfCross:
     """Refuses an order that could trade with an opposite one of the account, whichever strategy's.
 
     Two limits that do not meet can't; an order without a limit meets everything. Reducing orders are refused too:
-    a wash trade is one whatever its purpose. The opposite order must end first.
+    a wash trade is one whatever its purpose. The opposite order must end first. Entry and exits of one bracket are
+    never live together.
     """
 
     def evaluate(self, intent: OrderIntent, context: RiskContext) -> ControlResult:
         request = intent.request
         opposite = [
             order
-            for order in context.pending.get(request.symbol, ())
-            if order.side != request.side and order.quantity and order.client_order_id != intent.client_order_id
+            for order in beside(intent, context)
+            if order.side != request.side and order.quantity and order.group != request.group
         ]
         crossing = [order for order in opposite if _could_meet(request.side == "BUY", request.limit_price, order)]
         reason = None
