@@ -15,7 +15,12 @@ import pytest
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
+from trading_platform.defs.orders.assets import newest_bars
+from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.signals.ticks import Decision, decision_at
+from trading_platform.execution.observe import due_bars
+from trading_platform.resources.platform import configured_specs
 from trading_platform_tests.defs.conftest import MakeWorld
 from trading_platform_tests.storage.ledger.builders import make_intent
 from trading_platform_tests.world import (
@@ -392,3 +397,19 @@ def test_sizing_reads_a_feature_that_is_computed_for_it_and_the_order_is_cut_to_
         assert intent["quantity"] == min(intent["wanted_quantity"], 20)
     assert set(intents.loc[intents["wanted_quantity"] > 20, "cut_by"]) == {"MaxOrderQuantity"}
     assert list(world.table(*ORDERS)["status"]) == ["filled", "filled"]
+
+
+@pytest.mark.parametrize("name", ["tsla", "btc"])
+def test_after_a_tick_s_bars_were_fetched_the_bar_that_is_due_is_there(own_world: MakeWorld, name: str) -> None:
+    world = own_world()
+    assert world.run(f"{name}_agent").success
+    (spec,) = [spec for spec in configured_specs(world.settings) if spec.name == name]
+    decision = decision_at(spec, get_calendar(spec.calendar), world.clock.now())
+    assert isinstance(decision, Decision)
+    newest = newest_bars(world.lake_resource, spec, [decision.session])
+    due = due_bars(spec, newest, tick_utc=decision.tick_utc, as_of_utc=decision.as_of_utc)
+    assert due is not None
+    assert set(newest) == set(spec.universe)
+    assert all(start >= due.due_utc for start in newest.values())
+    codes = {code for stored in world.ledger.risk_decisions(ACCOUNT) for code in stored.decision.reason_codes}
+    assert "FreshBars" not in codes

@@ -26,6 +26,9 @@ from trading_platform.domain.orders.model import BrokerOrder, OrderRequest, What
 _GRACE_SECONDS = {Verdict.SETTLING: 0.5, Verdict.DOUBTFUL: 3.0}
 """How long to wait for more once this is known. A rejection's status can come before its reason."""
 
+_LONGEST_WHAT_IF_SECONDS = 3.0
+"""A forecast is welcome and not needed: nobody waits for it as long as for other answers."""
+
 _FINAL = (Verdict.ACKNOWLEDGED, Verdict.REJECTED, Verdict.LOST)
 
 
@@ -81,7 +84,10 @@ async def what_if(connection: Connection, instrument: Instrument, request: Order
         raise BrokerError(msg)
     connection.client.placeOrder(order_id, contract, order)
     try:
-        state = await connection.answer(answered, what)
+        state = await asyncio.wait_for(connection.answer(answered, what), _LONGEST_WHAT_IF_SECONDS)
+    except asyncio.TimeoutError as error:
+        msg = f"{what}: no answer within {_LONGEST_WHAT_IF_SECONDS:g} s"
+        raise BrokerTimeoutError(msg) from error
     except BrokerError as error:
         said = error.__cause__
         if type(error) is BrokerError and isinstance(said, RequestError) and errors.is_order_rejection(said.code):

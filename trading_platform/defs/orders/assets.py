@@ -255,7 +255,7 @@ def _order_run(
         connect=lambda: ibkr.broker,
         quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
-        newest_bars=lambda: _newest_bars(lake, spec, sessions_of(context)),
+        newest_bars=lambda: newest_bars(lake, spec, sessions_of(context)),
     )
 
 
@@ -267,7 +267,7 @@ def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> f
     return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
 
 
-def _newest_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":
+def newest_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":
     """Start of each symbol's newest bar that has ended, in the run's last session or the one before.
 
     A daily bar counts while its session lasts: it is the day so far.
