@@ -203,11 +203,13 @@ class Ledger:
         message: str,
         raw_status: str = "",
         only_from: OrderStatus | None = None,
+        only_if: LedgerOrder | None = None,
     ) -> bool:
         """Move an order to another status and log why. Returns whether it moved.
 
         Args:
             only_from: leave the order alone if it has another status by now.
+            only_if: leave the order alone if anything about it is not as it was then.
 
         Raises:
             UnknownOrderError: no such order.
@@ -216,6 +218,8 @@ class Ledger:
         with self._database.transaction() as connection:
             order = orders.lock_order(connection, account, client_order_id)
             if only_from is not None and order.status is not only_from:
+                return False
+            if only_if is not None and order != only_if:
                 return False
             orders.change_order(connection, order, to, at=at, run_id=run_id, message=message, raw_status=raw_status)
         return True
