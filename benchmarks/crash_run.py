@@ -34,7 +34,7 @@ from trading_platform.storage.ledger import Ledger, LedgerError
 SYMBOLS = tuple(
     "AAPL AMD AMZN BAC CSCO DIS FB GOOG GS IBM INTC IWM JPM KO MSFT NFLX NVDA ORCL PEP PG QCOM SPY TSLA V XOM".split()
 )
-CADENCE_MINUTES = 30
+CADENCE_MINUTES = 60
 FINISHED, FAILED, BROKEN = 0, 3, 4
 """Exit codes: all is well; a typed error of broker or ledger ended the run; anything else did."""
 

@@ -135,7 +135,7 @@ class Program:
             tick = opening + timedelta(minutes=CADENCE_MINUTES * index)
             self.world.clock.set(tick + timedelta(seconds=self.random.randint(5, 100)))
             self.break_tick(self.plan(session, tick))
-            for minutes in sorted(self.random.sample(range(3, CADENCE_MINUTES), 2)):
+            for minutes in sorted(self.random.sample(range(3, 30), self.random.choice((1, 1, 2)))):
                 self.world.clock.set(tick + timedelta(minutes=minutes))
                 time.sleep(0.05)  # the gateway steps
                 self.break_watch()

@@ -241,6 +241,17 @@ class Ledger:
         with self._database.transaction() as connection:
             return submission.apply_broker_order(connection, account, broker_order, at=at, run_id=run_id)
 
+    def record_broker_orders(
+        self, account: str, broker_orders: Sequence[BrokerOrder], *, at: datetime, run_id: str
+    ) -> list[BrokerOrderResult]:
+        """Take many words of the broker into the ledger, in turn. Those that are no news cost one query together."""
+        with self._database.transaction() as connection:
+            known = submission.select_without_news(connection, account, broker_orders)
+        return [
+            known.get(index) or self.record_broker_order(account, broker_order, at=at, run_id=run_id)
+            for index, broker_order in enumerate(broker_orders)
+        ]
+
     def record_executions(self, executions: Sequence[Execution], *, at: datetime, run_id: str) -> int:
         """Store executions, late commissions included, and bring their orders up to date. Returns how many are new.
 
@@ -251,8 +262,8 @@ class Ledger:
         """
         with self._database.transaction() as connection:
             new = fills.insert_executions(connection, executions, at=at, run_id=run_id)
-            for account in sorted({execution.account for execution in executions}):
-                touched = sorted({e.client_order_id for e in executions if e.account == account})
+            for account in sorted({execution.account for execution in new}):
+                touched = sorted({e.client_order_id for e in new if e.account == account})
                 submission.apply_fills(connection, account, touched, at=at, run_id=run_id)
         return len(new)
 
