@@ -142,8 +142,9 @@ class World:
 
     def kill_gateway(self) -> None:
         """SIGKILL, and nothing else."""
-        with suppress(ProcessLookupError):
-            os.kill(self.gateway_pid, signal.SIGKILL)
+        assert self._gateway is not None
+        self._gateway.kill()
+        self._gateway.join()
 
     def add_fault(self, fault: Fault) -> None:
         """Switch one of the gateway's own faults on."""
@@ -151,9 +152,12 @@ class World:
 
     def clear_faults(self) -> tuple[Fault, ...]:
         """Switch all faults off. Returns those that were still on; those used up are not among them."""
-        self._gateway_control.send("active")
-        active: tuple[Fault, ...] = self._gateway_control.recv()
-        self._gateway_control.send("clear")
+        try:
+            self._gateway_control.send("active")
+            active: tuple[Fault, ...] = self._gateway_control.recv()
+            self._gateway_control.send("clear")
+        except (EOFError, OSError):
+            return ()  # it has just been killed
         return active
 
     def plan_cut(self, cut: Cut | None) -> None:

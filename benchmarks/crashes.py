@@ -147,7 +147,6 @@ class Program:
         for _ in range(3):
             self.settle(watch)
         self.world.kill_gateway()
-        self.world._gateway.join()
         result = audit(self.world.ledger_url, self.world.state)
         for difference in result.differences:
             self.fail(f"after session {session}: {difference}")
@@ -174,10 +173,10 @@ class Program:
         """Run a tick, crashing it a few times, until it has run to its end."""
         self.figures.ticks += 1
         weather = self.weather()
-        for attempt in range(self.random.choice((1, 1, 2, 2, 3))):
+        for _ in range(self.random.choice((2, 3, 3, 4))):
             for fault in weather:
                 self.world.add_fault(fault)
-            self.attempt(trade, (plan,), attempt)
+            self.attempt(trade, (plan,))
         if self.random.random() < 0.08:
             self.figures.given_up += 1  # nobody runs this tick again: the next runs have to clear up
             return
@@ -186,7 +185,7 @@ class Program:
     def break_watch(self) -> None:
         """Reconcile between ticks, as the sensor does; now and then that is crashed too."""
         if self.random.random() < 0.15:
-            self.attempt(watch, (), 0)
+            self.attempt(watch, ())
         self.settle(watch)
 
     def weather(self) -> list[Fault]:
@@ -207,7 +206,7 @@ class Program:
             self.random.randint(1, 3),
         )
 
-    def attempt(self, work, arguments: tuple[object, ...], number: int) -> None:
+    def attempt(self, work, arguments: tuple[object, ...]) -> None:
         """One run (or two at once) with one crash."""
         kind = self.random.choices(list(KINDS), KINDS.values())[0]
         is_twin = work is trade and self.random.random() < 0.2
@@ -227,7 +226,7 @@ class Program:
             processes.append(self.start(work, (*arguments, f"run-{self.figures.runs}"), None))
         is_struck = False
         if "random instant" in kind:
-            time.sleep(max(0.0, began + self.random.uniform(0.02, self.duration * 1.1) - time.monotonic()))
+            time.sleep(max(0.0, began + self.random.uniform(0.02, self.duration) - time.monotonic()))
             is_struck = any(process.is_alive() for process in processes)
             if kind.startswith("run"):
                 victim = self.random.choice(processes)
@@ -265,17 +264,17 @@ class Program:
         victim = {"run": "run", "gateway": "gateway", "PostgreSQL": "postgres"}[kind.split()[0]]
         points = POINTS if work is trade else POINTS[-2:]
         point = self.random.choice(points)
-        return Strike(point, self.random.randint(1, 12) if point in PER_ORDER else 1, victim)
+        return Strike(point, self.random.randint(1, 5) if point in PER_ORDER else 1, victim)
 
     def drop(self) -> DropConnection:
         """A connection dropped around a message."""
         if self.random.random() < 0.6:
-            nth, when = self.random.randint(1, 12), self.random.choice(("before", "after"))
+            nth, when = self.random.randint(1, 5), self.random.choice(("before", "after"))
             return DropConnection(message_id=Incoming.PLACE_ORDER, direction="in", when=when, nth=nth)
         message = self.random.choice(
             (Outgoing.OPEN_ORDER, Outgoing.ORDER_STATUS, Outgoing.EXECUTION_DETAILS, Outgoing.COMMISSION_REPORT)
         )
-        nth, when = self.random.randint(1, 40), self.random.choice(("before", "after"))
+        nth, when = self.random.randint(1, 20), self.random.choice(("before", "after"))
         return DropConnection(message_id=message, direction="out", when=when, nth=nth)
 
     def settle(self, work, *arguments: object) -> None:
