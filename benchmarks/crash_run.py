@@ -145,11 +145,13 @@ class _Points:
         self.world = world
         self.strike = strike
         self.passed = 0
-        self.is_on = True
+
+    def is_waiting_for(self, point: str) -> bool:
+        return self.strike is not None and self.strike.point == point
 
     def at(self, point: str) -> None:
         strike = self.strike
-        if strike is None or point != strike.point or not self.is_on:
+        if strike is None or point != strike.point:
             return
         self.passed += 1
         if self.passed != strike.nth:
@@ -162,37 +164,45 @@ class _Points:
             kill_tree(self.world.postmaster_pid)
 
 
-class _PointedLedger(Ledger):
-    def __init__(self, url: str, points: _Points) -> None:
-        super().__init__(url)
+class PointedLedger(Ledger):
+    """A ledger with points. Made and rehearsed in the parent, so that a run need not compile every statement again."""
+
+    _points = None
+
+    def at(self, points: _Points) -> PointedLedger:
+        """Take a child's points."""
         self._points = points
+        return self
 
     def begin_submission(self, account: str, client_order_id: str, **options: Any) -> Any:
-        self._points.at("before persist")
+        self._at("before persist")
         result = super().begin_submission(account, client_order_id, **options)
-        self._points.at("after persist")
+        self._at("after persist")
         return result
 
     def record_broker_order(self, account: str, broker_order: Any, **options: Any) -> Any:
-        self._points.at("after acknowledgement, before commit")
+        self._at("after acknowledgement, before commit")
         result = super().record_broker_order(account, broker_order, **options)
-        self._points.at("after commit")
+        self._at("after commit")
         return result
 
     def record_executions(self, executions: Any, **options: Any) -> int:
         new = super().record_executions(executions, **options)
         if new:
-            self._points.at("after fills are recorded")
-            if self._points.strike is not None and self._points.strike.point == "after a partial fill":
+            self._at("after fills are recorded")
+            if self._points is not None and self._points.is_waiting_for("after a partial fill"):
                 names = [execution.client_order_id for execution in executions]
-                found = self.orders(ACCOUNT, client_order_ids=names, statuses=[OrderStatus.PARTIALLY_FILLED])
-                if found:
-                    self._points.at("after a partial fill")
+                if self.orders(ACCOUNT, client_order_ids=names, statuses=[OrderStatus.PARTIALLY_FILLED]):
+                    self._at("after a partial fill")
         return new
 
     def record_positions(self, account: str, positions: Any, **options: Any) -> None:
-        self._points.at("within reconciliation")
+        self._at("within reconciliation")
         super().record_positions(account, positions, **options)
+
+    def _at(self, point: str) -> None:
+        if self._points is not None:
+            self._points.at(point)
 
 
 class _PointedBroker(IBKRBroker):
@@ -240,10 +250,12 @@ def _quicken(points: _Points) -> None:
     shared_loop().run(unlimited())
 
 
-def trade(world: World, plan: TickPlan, run_id: str, patience: Patience, strike: Strike | None) -> None:
+def trade(
+    world: World, ledger: PointedLedger, plan: TickPlan, run_id: str, patience: Patience, strike: Strike | None
+) -> None:
     """Decide the tick, send it, reconcile: the steps of an agent's run."""
     points = _Points(world, strike)
-    ledger = _PointedLedger(world.ledger_url, points)
+    ledger.at(points)
     broker = _connect(world, points, patience)
     run = OrderRun(
         spec=plan.spec,
@@ -268,14 +280,20 @@ def trade(world: World, plan: TickPlan, run_id: str, patience: Patience, strike:
     broker.close()
 
 
-def watch(world: World, run_id: str, patience: Patience, strike: Strike | None) -> None:
+def watch(world: World, ledger: PointedLedger, run_id: str, patience: Patience, strike: Strike | None) -> None:
     """Reconcile: what the open-orders sensor starts."""
     points = _Points(world, strike)
-    ledger = _PointedLedger(world.ledger_url, points)
+    ledger.at(points)
     broker = _connect(world, points, patience)
     points.at("before reconciliation")
     _reconcile(world, ledger, broker, run_id, patience)
     broker.close()
+
+
+def rehearse(world: World, ledger: PointedLedger, plan: TickPlan, patience: Patience) -> None:
+    """One whole run in the parent, so that its children inherit what it loaded and compiled, and no connection."""
+    trade(world, ledger, plan, "rehearsal", patience, None)
+    ledger.close()
 
 
 def quote_all(world: World, patience: Patience, path: Path) -> None:

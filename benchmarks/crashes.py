@@ -13,9 +13,11 @@ import ast
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from multiprocessing.process import BaseProcess
@@ -29,6 +31,7 @@ from crash_run import (
     FINISHED,
     PER_ORDER,
     POINTS,
+    PointedLedger,
     SPECS,
     SYMBOLS,
     Patience,
@@ -36,6 +39,7 @@ from crash_run import (
     TickPlan,
     as_process,
     quote_all,
+    rehearse,
     trade,
     warm,
     watch,
@@ -105,8 +109,10 @@ class Program:
         self.duration = 1.0
         self.bytes = {"to gateway": 20_000, "to client": 60_000}
         self.number = 0
+        self.is_stopped = False
         self.world = World(self.calendar.open_of(FIRST_SESSION) + timedelta(seconds=45))
         self.log = self.world.home / "runs.log"
+        self.ledger = PointedLedger(self.world.ledger_url)
 
     @property
     def crashes(self) -> int:
@@ -117,7 +123,10 @@ class Program:
         """Session after session until enough crashes have struck. Returns the last audit."""
         session = FIRST_SESSION
         result = Audit()
-        while self.crashes < self.wanted and not self.figures.failures:
+        self.see_prices()
+        with self.log.open("a") as log, redirect_stdout(log):
+            rehearse(self.world, self.ledger, self.plan(session, self.calendar.open_of(session)), self.patience)
+        while self.crashes < self.wanted and not self.figures.failures and not self.is_stopped:
             self.trade_session(session)
             result = self.close_session(session)
             session = self.calendar.offset(session, 1)
@@ -129,8 +138,9 @@ class Program:
         self.world.clock.set(opening + timedelta(seconds=45))
         self.see_prices()
         self.figures.sessions += 1
-        for index in range(int((self.calendar.close_of(session) - opening) / timedelta(minutes=CADENCE_MINUTES))):
-            if self.crashes >= self.wanted or self.figures.failures:
+        first = 1 if session == FIRST_SESSION else 0  # the first tick was the rehearsal's
+        for index in range(first, int((self.calendar.close_of(session) - opening) / timedelta(minutes=CADENCE_MINUTES))):
+            if self.crashes >= self.wanted or self.figures.failures or self.is_stopped:
                 return
             tick = opening + timedelta(minutes=CADENCE_MINUTES * index)
             self.world.clock.set(tick + timedelta(seconds=self.random.randint(5, 100)))
@@ -302,7 +312,7 @@ class Program:
     def start(self, work, arguments: tuple[object, ...], strike: Strike | None) -> BaseProcess:
         """Start a run."""
         self.figures.runs += 1
-        return self.fork(work, self.world, *arguments, self.patience, strike)
+        return self.fork(work, self.world, self.ledger, *arguments, self.patience, strike)
 
     def fork(self, *arguments: object) -> BaseProcess:
         """Fork a process."""
@@ -413,6 +423,12 @@ def main() -> None:
     patience = Patience(arguments.settle_seconds, arguments.fill_wait_seconds, arguments.answer_seconds)
     began = time.monotonic()
     program = Program(arguments.seed, arguments.crashes, patience, is_verbose=not arguments.quiet)
+
+    def stop(*_: object) -> None:
+        program.is_stopped = True  # the tick is run to its end, and all is compared
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         result = program.run()
         report(program, result, time.monotonic() - began)
