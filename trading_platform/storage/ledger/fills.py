@@ -96,8 +96,8 @@ def select_fills(
 
 def totals(
     connection: sa.Connection, account: str, client_order_ids: Collection[str]
-) -> dict[str, tuple[Decimal, Decimal, int | None]]:
-    """Per order: filled quantity, average price, and the perm id its executions carry."""
+) -> dict[str, tuple[Decimal, Decimal | None, int | None]]:
+    """Per order with fills: filled quantity, average price (``None`` if all was taken back), the fills' perm id."""
     columns = effective_fills.c
     query = (
         sa.select(
@@ -110,10 +110,34 @@ def totals(
         .group_by(columns.client_order_id)
     )
     return {
-        str(client_order_id): (quantity, notional / quantity, perm_id)
+        str(client_order_id): (quantity, notional / quantity if quantity > 0 else None, perm_id)
         for client_order_id, quantity, notional, perm_id in connection.execute(query)
-        if quantity > 0
     }
+
+
+def taken_back(connection: sa.Connection, account: str, new: Sequence[Execution]) -> dict[str, Decimal]:
+    """Per order, by how much the corrections among the ``new`` executions are smaller than what they correct."""
+    corrections = {split_execution_id(e.execution_id)[0] for e in new if split_execution_id(e.execution_id)[1] > 1}
+    if not corrections:
+        return {}
+    query = (
+        sa.select(fills.c.series, fills.c.client_order_id, fills.c.execution_id, fills.c.quantity)
+        .where(fills.c.account == account, fills.c.series.in_(corrections))
+        .order_by(fills.c.series, fills.c.revision)
+    )
+    fresh = {execution.execution_id for execution in new}
+    before: dict[str, Decimal] = {}
+    after: dict[str, Decimal] = {}
+    orders: dict[str, str] = {}
+    for series, client_order_id, execution_id, quantity in connection.execute(query):
+        orders[series] = client_order_id or ""
+        after[series] = quantity
+        if execution_id not in fresh:
+            before[series] = quantity
+    result: dict[str, Decimal] = defaultdict(Decimal)
+    for series, quantity in before.items():
+        result[orders[series]] += max(quantity - after[series], Decimal(0))
+    return dict(result)
 
 
 def positions(connection: sa.Connection, account: str, strategy: str | None = None) -> dict[str, Decimal]:

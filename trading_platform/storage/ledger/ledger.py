@@ -263,8 +263,8 @@ class Ledger:
         with self._database.transaction() as connection:
             new = fills.insert_executions(connection, executions, at=at, run_id=run_id)
             for account in sorted({execution.account for execution in new}):
-                touched = sorted({e.client_order_id for e in new if e.account == account})
-                submission.apply_fills(connection, account, touched, at=at, run_id=run_id)
+                own = [execution for execution in new if execution.account == account]
+                submission.apply_fills(connection, account, own, at=at, run_id=run_id)
         return len(new)
 
     def fills(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import sqlalchemy as sa
 
-from trading_platform.domain.orders.model import BrokerOrder, OrderStatus, RiskDecision
+from trading_platform.domain.orders.model import BrokerOrder, Execution, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import Submission
 from trading_platform.domain.orders.state import is_legal_transition
 from trading_platform.storage.ledger import fills as fill_rows
@@ -63,8 +63,8 @@ def start(
         refusal = SubmissionStart.FENCED
     elif not decision.is_approved or order.status not in (OrderStatus.APPROVED, OrderStatus.SUBMITTING):
         refusal = SubmissionStart.NOT_APPROVED
-    elif order.status is OrderStatus.SUBMITTING and (order.submission_token or 0) > token:
-        refusal = SubmissionStart.FENCED
+    elif order.status is OrderStatus.SUBMITTING and (order.submission_token or 0) >= token:
+        refusal = SubmissionStart.FENCED  # under one lease an order is started once
     elif has_newer_tick(connection, account, order.intent.strategy, order.intent.tick_utc):
         refusal = SubmissionStart.SUPERSEDED
     elif not is_reducing and _is_halted(connection, account):
@@ -211,31 +211,40 @@ def _judge(order: LedgerOrder, broker_order: BrokerOrder) -> _Word | BrokerOrder
 
 
 def apply_fills(
-    connection: sa.Connection, account: str, client_order_ids: Sequence[str], *, at: datetime, run_id: str
+    connection: sa.Connection, account: str, new: Sequence[Execution], *, at: datetime, run_id: str
 ) -> None:
-    """Bring the orders' filled quantity and status up to what their recorded fills prove."""
-    if not client_order_ids:
-        return
-    totals = fill_rows.totals(connection, account, client_order_ids)
-    for order in select_orders(connection, account, client_order_ids=list(totals), is_locked=True):
-        _apply_fills(connection, order, totals, at=at, run_id=run_id)
+    """Bring the orders' filled quantity and status up to what their recorded fills prove, ``new`` ones among them.
+
+    The broker's word may be ahead of the fills, so the filled quantity only grows; a correction takes back what it
+    corrects.
+    """
+    names = sorted({execution.client_order_id for execution in new})
+    taken_back = fill_rows.taken_back(connection, account, new)
+    totals = fill_rows.totals(connection, account, names)
+    for order in select_orders(connection, account, client_order_ids=names, is_locked=True):
+        known = totals.get(order.client_order_id)
+        if known is not None:
+            less = taken_back.get(order.client_order_id, Decimal(0))
+            _apply_fills(connection, order, known, less, at=at, run_id=run_id)
 
 
 def _apply_fills(
     connection: sa.Connection,
     order: LedgerOrder,
-    totals: Mapping[str, tuple[Decimal, Decimal, int | None]],
+    known: tuple[Decimal, Decimal | None, int | None],
+    taken_back: Decimal,
     *,
     at: datetime,
     run_id: str,
 ) -> None:
-    quantity, average, perm_id = totals[order.client_order_id]
-    filled = max(order.filled_quantity, quantity)
-    if quantity < order.filled_quantity and order.average_fill_price is not None:
+    quantity, average, perm_id = known
+    filled = max(order.filled_quantity - taken_back, quantity)
+    if quantity < filled and order.average_fill_price is not None:
         average = order.average_fill_price
     target = OrderStatus.FILLED if filled >= order.intent.request.quantity else OrderStatus.PARTIALLY_FILLED
     is_news = quantity > order.filled_quantity
-    if order.status in (OrderStatus.REJECTED, OrderStatus.FILLED) or (order.status.is_terminal and not is_news):
+    is_final = order.status in (OrderStatus.REJECTED, OrderStatus.FILLED)
+    if is_final or filled == 0 or (order.status.is_terminal and not is_news):
         target = order.status
     perm_id = order.perm_id or perm_id
     before = (order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
