@@ -94,7 +94,7 @@ class _Direction:
                 if self.is_cut:
                     continue  # silence: read and forget
                 if self.cut is not None and self.delivered + len(data) >= self.cut.after_bytes:
-                    data = data[: self.cut.after_bytes - self.delivered]  # noqa: PLW2901
+                    data = data[: self.cut.after_bytes - self.delivered]
                     self.is_cut = True
                 self.writer.write(data)
                 await self.writer.drain()

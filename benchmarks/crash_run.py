@@ -31,8 +31,9 @@ from trading_platform.execution.trade import OrderRun, decide_current_tick, subm
 from trading_platform.settings import Settings
 from trading_platform.storage.ledger import Ledger, LedgerError
 
-SYMBOLS = tuple(
-    "AAPL AMD AMZN BAC CSCO DIS FB GOOG GS IBM INTC IWM JPM KO MSFT NFLX NVDA ORCL PEP PG QCOM SPY TSLA V XOM".split()
+SYMBOLS = (
+    *("AAPL", "AMD", "AMZN", "BAC", "CSCO", "DIS", "FB", "GOOG", "GS", "IBM", "INTC", "IWM", "JPM"),
+    *("KO", "MSFT", "NFLX", "NVDA", "ORCL", "PEP", "PG", "QCOM", "SPY", "TSLA", "V", "XOM"),
 )
 CADENCE_MINUTES = 60
 FINISHED, FAILED, BROKEN = 0, 3, 4
@@ -347,7 +348,7 @@ def as_process(log: Path, work: Callable[..., None], *arguments: Any) -> None:
         except (BrokerError, LedgerError) as error:
             print(f"{type(error).__name__}: {error}")
             code = FAILED
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - its exit code says so
             traceback.print_exc()
             code = BROKEN
         else:

@@ -10,7 +10,6 @@ import mmap
 import multiprocessing
 import os
 import shutil
-import signal
 import struct
 import tempfile
 import threading
@@ -59,7 +58,7 @@ class SharedClock:
 
 def quick_directory() -> Path:
     """A new directory in memory where there is room for it: what is tested is SIGKILL, not a power failure."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 1024**3
     return Path(tempfile.mkdtemp(prefix="tp-crashes-", dir=memory if has_room else None))
 

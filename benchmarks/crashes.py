@@ -31,10 +31,10 @@ from crash_run import (
     FINISHED,
     PER_ORDER,
     POINTS,
-    PointedLedger,
     SPECS,
     SYMBOLS,
     Patience,
+    PointedLedger,
     Strike,
     TickPlan,
     as_process,
@@ -139,7 +139,9 @@ class Program:
         self.see_prices()
         self.figures.sessions += 1
         first = 1 if session == FIRST_SESSION else 0  # the first tick was the rehearsal's
-        for index in range(first, int((self.calendar.close_of(session) - opening) / timedelta(minutes=CADENCE_MINUTES))):
+        for index in range(
+            first, int((self.calendar.close_of(session) - opening) / timedelta(minutes=CADENCE_MINUTES))
+        ):
             if self.crashes >= self.wanted or self.figures.failures or self.is_stopped:
                 return
             tick = opening + timedelta(minutes=CADENCE_MINUTES * index)
@@ -224,7 +226,7 @@ class Program:
         drop = self.drop() if kind.startswith("connection dropped") else None
         if drop is not None:
             self.world.add_fault(drop)
-        if kind.startswith("connection cut") or kind.startswith("connection silent"):
+        if kind.startswith(("connection cut", "connection silent")):
             direction = self.random.choice(("to gateway", "to client"))
             after = self.random.randint(1, self.bytes[direction])
             self.world.plan_cut(Cut(direction, after, "reset" if "cut" in kind else "silence"))
@@ -271,7 +273,7 @@ class Program:
         """For a crash at a point: which, and the how many-eth time."""
         if "at a point" not in kind:
             return None
-        victim = {"run": "run", "gateway": "gateway", "PostgreSQL": "postgres"}[kind.split()[0]]
+        victim = {"run": "run", "gateway": "gateway", "PostgreSQL": "postgres"}[kind.split(maxsplit=1)[0]]
         points = POINTS if work is trade else POINTS[-2:]
         point = self.random.choice(points)
         return Strike(point, self.random.randint(1, 5) if point in PER_ORDER else 1, victim)

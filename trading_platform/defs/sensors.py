@@ -103,8 +103,8 @@ def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefi
 def watched_orders(ledger: "Ledger", account: str, now: datetime) -> "tuple[LedgerOrder, ...]":
     """Orders of which the broker may still have news: all that may still add to a position, with an end.
 
-    An order in doubt, or one that is over and whose fills have not all arrived, is watched until the end of the
-    broker's next day: by then its session is over, and what is not closed or filled is for a person. A live order is watched until it ends.
+    A live order is watched until it ends. An order in doubt, or one that is over and whose fills have not all arrived,
+    is watched until the end of the broker's next day: what is not closed or filled by then is for a person.
     """
     from trading_platform.execution.closing import broker_day
     from trading_platform.storage.ledger.model import IN_DOUBT

@@ -204,9 +204,7 @@ class TestOpenOrders:
         ledger.record_executions([make_execution(1, make_intent())], at=NOW, run_id=RUN)
         assert self.watch(sensors, ledger_url) == ([], "no order is working")
 
-    def test_a_fill_that_has_not_arrived_is_waited_for(
-        self, sensors: Sensors, ledger: Ledger, ledger_url: str
-    ) -> None:
+    def test_a_fill_that_has_not_arrived_is_waited_for(self, sensors: Sensors, ledger: Ledger, ledger_url: str) -> None:
         """Its status said filled, its execution has not come."""
         record(ledger)
         start(ledger, make_intent())

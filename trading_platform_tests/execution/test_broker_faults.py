@@ -96,7 +96,7 @@ def test_a_phantom_cancel_in_place_of_the_acknowledgement_is_found_out(ledger, g
     is_placed = threading.Event()
 
     def cancel_phantom() -> None:
-        while not gateway.call(lambda: gateway.hub.venue.open_orders()):
+        while not gateway.call(gateway.hub.venue.open_orders):
             is_placed.wait(0.01)
         say_error(gateway, code)
 
@@ -168,7 +168,7 @@ def test_status_messages_that_come_twice_leave_one_event_each(ledger, gateway, b
         assert reconciled(ledger, broker, clock).problems == ()
     events = Counter((event.client_order_id, event.to_status) for event in ledger.order_events(ACCOUNT))
     assert set(events.values()) == {1}
-    assert len(ledger.fills(ACCOUNT)) == len(gateway.call(lambda: gateway.hub.venue.executions()))
+    assert len(ledger.fills(ACCOUNT)) == len(gateway.call(gateway.hub.venue.executions))
     assert ledger.positions_from_fills(ACCOUNT) == {"AAPL": Decimal(10), "IBM": Decimal(10)}
 
 

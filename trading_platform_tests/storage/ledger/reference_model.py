@@ -13,25 +13,22 @@ DEAD = {"cancelled", "expired", "broker_rejected"}
 OVER = DEAD | {"rejected", "filled"}
 
 
+BEFORE_THE_BROKER = {"created", "approved", "rejected", "submitting"}
+
+
 def may_follow(before: str, after: str) -> bool:
     """Whether an order may go from one status to another."""
     if before == "created":
         return after in {"approved", "rejected"}
     if before == "approved":  # nobody but us has it: send it, or don't
         return after in {"submitting", "rejected", "cancelled", "expired"}
-    if before in {"rejected", "filled"}:  # never left, or nothing left to fill
-        return False
-    if before in DEAD:  # only an execution proves that it lived
-        return after in {"partially_filled", "filled"}
-    if after in {"created", "approved", "rejected", "submitting"}:  # there is no way back from the broker
-        return False
-    if after == before:
+    if before in OVER:  # only an execution proves that a dead one lived; of the others nothing is left, or never was
+        return before in DEAD and after in {"partially_filled", "filled"}
+    if after in BEFORE_THE_BROKER or after == before:  # there is no way back from the broker
         return False
     if after == "submitted":  # open again is no news of an order that was filled in part
         return before in {"submitting", "unknown"}
-    if after == "broker_rejected":
-        return before != "partially_filled"
-    return True
+    return (before, after) != ("partially_filled", "broker_rejected")
 
 
 @dataclass

@@ -125,7 +125,13 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         assert STARTS[started] == self.model.begin(order, used, is_reducing=is_reducing)
 
-    @rule(which=picks, status=st.sampled_from(WORDS), filled=st.integers(0, 10), perm_id=st.integers(1, 2), twice=st.booleans())
+    @rule(
+        which=picks,
+        status=st.sampled_from(WORDS),
+        filled=st.integers(0, 10),
+        perm_id=st.integers(1, 2),
+        twice=st.booleans(),
+    )
     def hear(self, which: int, status: str, filled: int, perm_id: int, twice: bool) -> None:
         order = self.pick(which)
         word = make_broker_order(self.intent(order), OrderStatus(status), perm_id=perm_id, filled=str(filled))
@@ -142,7 +148,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if quantity > 0:
             self.execute(order, self.numbers, 1, quantity, commission, copies)
 
-    @rule(which=picks, what=st.sampled_from(("repeat", "correct", "contradict")), quantity=quantities, commission=commissions)
+    @rule(
+        which=picks,
+        what=st.sampled_from(("repeat", "correct", "contradict")),
+        quantity=quantities,
+        commission=commissions,
+    )
     def tell_again(self, which: int, what: str, quantity: Decimal, commission: Decimal | None) -> None:
         order = self.pick(which)
         if not order.fills:
