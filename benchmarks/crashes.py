@@ -16,15 +16,13 @@ import shutil
 import signal
 import sys
 import time
-from collections import Counter
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from multiprocessing.process import BaseProcess
 
-from common import machine
 from crash_audit import Audit, audit
 from crash_proxy import Cut
+from crash_report import Figures, report, where_it_struck
 from crash_run import (
     BROKEN,
     CADENCE_MINUTES,
@@ -47,7 +45,6 @@ from crash_run import (
 from crash_world import ACCOUNT, World, forked
 
 from trading_platform.domain.calendars import get_calendar
-from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.paper_gateway.faults import (
     Delay,
     DropConnection,
@@ -78,22 +75,6 @@ KINDS = {
 """Kinds of crashes with their weights."""
 
 
-@dataclass
-class Figures:
-    """What happened."""
-
-    crashes: Counter[str] = field(default_factory=Counter)
-    struck: Counter[str] = field(default_factory=Counter)
-    points: Counter[str] = field(default_factory=Counter)
-    exits: Counter[str] = field(default_factory=Counter)
-    ticks: int = 0
-    runs: int = 0
-    twins: int = 0
-    sessions: int = 0
-    given_up: int = 0
-    failures: list[str] = field(default_factory=list)
-
-
 class Program:
     """The crashing of one world, from a seed."""
 
@@ -117,7 +98,7 @@ class Program:
     @property
     def crashes(self) -> int:
         """How many have struck."""
-        return sum(self.figures.crashes.values())
+        return self.figures.total
 
     def run(self) -> Audit:
         """Session after session until enough crashes have struck. Returns the last audit."""
@@ -276,12 +257,12 @@ class Program:
         victim = {"run": "run", "gateway": "gateway", "PostgreSQL": "postgres"}[kind.split(maxsplit=1)[0]]
         points = POINTS if work is trade else POINTS[-2:]
         point = self.random.choice(points)
-        return Strike(point, self.random.randint(1, 5) if point in PER_ORDER else 1, victim)
+        return Strike(point, self.random.choice((1, 2, 3, 5, 8, 13)) if point in PER_ORDER else 1, victim)
 
     def drop(self) -> DropConnection:
         """A connection dropped around a message."""
         if self.random.random() < 0.6:
-            nth, when = self.random.randint(1, 5), self.random.choice(("before", "after"))
+            nth, when = self.random.choice((1, 2, 3, 5, 8, 13)), self.random.choice(("before", "after"))
             return DropConnection(message_id=Incoming.PLACE_ORDER, direction="in", when=when, nth=nth)
         message = self.random.choice(
             (Outgoing.OPEN_ORDER, Outgoing.ORDER_STATUS, Outgoing.EXECUTION_DETAILS, Outgoing.COMMISSION_REPORT)
@@ -352,7 +333,7 @@ class Program:
             record = ledger.tick(ACCOUNT, plan.spec.name, plan.tick_utc)
         finally:
             ledger.close()
-        self.figures.struck[_where([o.status for o in record.orders] if record else None)] += 1
+        self.figures.struck[where_it_struck([o.status for o in record.orders] if record else None)] += 1
 
     def fail(self, sentence: str) -> None:
         """Something is wrong."""
@@ -363,50 +344,6 @@ class Program:
         """Progress."""
         if self.is_verbose:
             print(sentence, flush=True)
-
-
-def _where(statuses: list[OrderStatus] | None) -> str:
-    """Where a crash struck, by the statuses it left behind."""
-    if statuses is None:
-        return "1 before the tick was decided"
-    wanted = [status for status in statuses if status is not OrderStatus.REJECTED]
-    waiting = sum(status is OrderStatus.APPROVED for status in wanted)
-    if waiting == len(wanted):
-        return "2 decided, nothing sent yet"
-    doubt = OrderStatus.UNKNOWN in wanted or OrderStatus.SUBMITTING in wanted
-    if waiting:
-        third = ("early", "middle", "late")[min(2, int(3 * (len(wanted) - waiting) / len(wanted)))]
-        return f"3 while sending, {third}" + (", an order in doubt" if doubt else "")
-    return "4 all sent, an order in doubt" if doubt else "5 all sent, while waiting for fills or reconciling"
-
-
-def report(program: Program, result: Audit, seconds: float) -> None:
-    """Print the figures as Markdown."""
-    figures = program.figures
-    print(f"\nCrashes, seed {program.seed}\n{machine()}\n\n| what | number |\n|---|---|")
-    rows = {
-        "crashes that struck": program.crashes,
-        **{f"… {kind}": number for kind, number in sorted(figures.crashes.items())},
-        "sessions": figures.sessions,
-        "ticks": figures.ticks,
-        "ticks that nobody ran again": figures.given_up,
-        "runs (processes)": figures.runs,
-        "two runs of a tick at once": figures.twins,
-        **{f"runs that {how}": number for how, number in sorted(figures.exits.items())},
-        "orders at the broker": result.orders,
-        "fills": result.executions,
-        "positions": result.positions,
-        "cash at the end, USD": result.cash,
-        "differences": len(result.differences),
-        "seconds": f"{seconds:.0f}",
-    }
-    for name, number in rows.items():
-        print(f"| {name} | {number} |")
-    for title, counted in (("Where they struck", figures.struck), ("Points", figures.points)):
-        print(f"\n{title}\n")
-        widest = max(counted.values(), default=1)
-        for name, number in sorted(counted.items()):
-            print(f"{name:58s} {number:5d} {'#' * round(40 * number / widest)}")
 
 
 def main() -> None:
@@ -433,7 +370,7 @@ def main() -> None:
         signal.signal(number, stop)
     try:
         result = program.run()
-        report(program, result, time.monotonic() - began)
+        report(program.figures, result, arguments.seed, time.monotonic() - began)
         if program.figures.failures:
             kept = shutil.copy(program.log, f"crashes-{arguments.seed}.log")
             print(f"\n{len(program.figures.failures)} FAILURES; what the runs said is in {kept}")
