@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
     from dagster._core.execution.plan.objects import StepFailureData
 
+    from trading_platform.storage.ledger import Ledger, LedgerOrder
+
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 RETRY_MINUTES = 10
+WATCH_SECONDS = 30
+IDLE_WATCH_SECONDS = 300
+FRESH = timedelta(minutes=30)
+ONE_MORE_DAY = timedelta(days=1)
 
 
 def build_sensors(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> list[dg.SensorDefinition]:
@@ -94,24 +100,52 @@ def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefi
     return sensor
 
 
+def watched_orders(ledger: "Ledger", account: str, now: datetime) -> "tuple[LedgerOrder, ...]":
+    """Orders of which the broker may still have news: all that may still add to a position, with an end.
+
+    A live order is watched until it ends. An order in doubt, or one that is over and whose fills have not all arrived,
+    is watched until the end of the broker's next day: what is not closed or filled by then is for a person.
+    """
+    from trading_platform.execution.closing import broker_day
+    from trading_platform.storage.ledger.model import IN_DOUBT
+
+    names = [order.client_order_id for order in ledger.working_orders(account)]
+    orders = ledger.orders(account, client_order_ids=names) if names else []
+    return tuple(
+        order
+        for order in orders
+        if not (order.status in IN_DOUBT or order.status.is_terminal)
+        or broker_day(now) <= broker_day(order.updated_at) + ONE_MORE_DAY
+    )
+
+
+def watch_request(account: str, orders: "Sequence[LedgerOrder]", now: datetime) -> dg.RunRequest:
+    """One run per half minute while something happened within the last half hour, then one per five minutes."""
+    is_fresh = now - max(order.updated_at for order in orders) < FRESH
+    every = WATCH_SECONDS if is_fresh else IDLE_WATCH_SECONDS
+    return dg.RunRequest(
+        run_key=f"open_orders:{account}:{every}:{int(now.timestamp()) // every}",
+        tags={"trading_platform/working_orders": str(len(orders))},
+    )
+
+
 def _open_orders() -> dg.SensorDefinition:
     @dg.sensor(
         name="open_orders",
         job_name="account",
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=WATCH_SECONDS,
         default_status=_status(),
-        description="While orders are working or in doubt: the broker's orders and fills into the ledger.",
+        description="While orders are working, in doubt, or lack fills: the broker's orders and fills into the ledger.",
     )
     def sensor(ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
-        from trading_platform.storage.ledger.model import WORKING
-
         settings = get_settings()
         if settings.ibkr_account is None:
             return dg.SkipReason("TRADING_PLATFORM_IBKR_ACCOUNT is not set: name the account to be watched")
-        working = ledger.ledger.orders(settings.ibkr_account, statuses=WORKING)
-        if not working:
+        now = settings.clock.now()
+        watched = watched_orders(ledger.ledger, settings.ibkr_account, now)
+        if not watched:
             return dg.SkipReason("no order is working")
-        return dg.RunRequest(tags={"trading_platform/working_orders": str(len(working))})
+        return watch_request(settings.ibkr_account, watched, now)
 
     return sensor
 

@@ -105,13 +105,11 @@ def record_view(
     """
     new_fills = ledger.record_executions(view.executions, at=at, run_id=run_id) if view.executions else 0
     references = view.references if only is None else view.references & set(only)
-    results = []
-    for reference in sorted(references):
-        order = view.order(reference)
-        if order is not None:
-            results.append(ledger.record_broker_order(account, order, at=at, run_id=run_id))
-        else:
-            results.append(_known_by_executions_alone(ledger, view, account, reference))
+    orders = {reference: view.order(reference) for reference in sorted(references)}
+    listed = [order for order in orders.values() if order is not None]
+    results = ledger.record_broker_orders(account, listed, at=at, run_id=run_id)
+    executed = [name for name, order in orders.items() if order is None]
+    results += [_known_by_executions_alone(ledger, view, account, reference) for reference in executed]
     return RecordedView(new_fills, tuple(results))
 
 

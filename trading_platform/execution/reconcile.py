@@ -1,10 +1,12 @@
 """The broker's truth into the ledger, and what remains to be explained.
 
-Reconciliation sends nothing and needs no lease: whatever it finds at the broker is true, whoever sent it.
+Reconciliation sends nothing and needs no lease: whatever it finds at the broker is true, whoever sent it. What the
+broker does not list is closed only where that is proved to be right (``closing``); the rest is for a person.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +17,10 @@ from trading_platform.clock import Clock
 from trading_platform.domain.orders.model import BrokerOrder, Execution, OrderStatus, Position
 from trading_platform.execution.agreement import PositionDifference, position_differences
 from trading_platform.execution.broker_view import BrokerView, RecordedView, record_view
+from trading_platform.execution.closing import IN_FLIGHT_SECONDS, closable
+from trading_platform.execution.submit import SETTLE_SECONDS
 from trading_platform.storage.ledger import Ledger, LedgerOrder
-from trading_platform.storage.ledger.model import IN_DOUBT, WORKING, BrokerOrderEffect
+from trading_platform.storage.ledger.model import IN_DOUBT, WORKING, BrokerOrderEffect, BrokerOrderResult
 
 _POSITION_ATTEMPTS = 3
 
@@ -25,7 +29,8 @@ _POSITION_ATTEMPTS = 3
 class ReconcileReport:
     """What a reconciliation did and what it could not explain. Orders are named by client order id.
 
-    ``updated``: orders whose ledger row changed. ``resolved``: those of them that had been in doubt.
+    ``updated``: orders whose ledger row changed. ``resolved``: those of them that had been in doubt. ``closed``: those
+    that the broker does not list and that are proved to be over.
     ``unresolved``: still in doubt, the broker does not list them. ``missing``: working by the ledger, and not in
     any of the broker's lists. ``contradictions``: sentences on orders that the ledger holds as ended and the
     broker as live, or the reverse. ``duplicates``: references the broker knows under several perm ids.
@@ -45,6 +50,7 @@ class ReconcileReport:
     foreign_executions: tuple[Execution, ...]
     positions: tuple[Position, ...]
     position_differences: tuple[PositionDifference, ...] = field(default=())
+    closed: tuple[str, ...] = field(default=())
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -66,11 +72,24 @@ class ReconcileReport:
         return not self.problems
 
 
-def reconcile(ledger: Ledger, broker: Broker, *, account: str, clock: Clock, run_id: str) -> ReconcileReport:
+def reconcile(
+    ledger: Ledger,
+    broker: Broker,
+    *,
+    account: str,
+    clock: Clock,
+    run_id: str,
+    settle_seconds: float = SETTLE_SECONDS,
+    in_flight_seconds: float = IN_FLIGHT_SECONDS,
+) -> ReconcileReport:
     """Pull open orders, completed orders, executions and positions, and bring the ledger up to date.
 
-    Orders in doubt are resolved where the broker has them. Orders that are ``submitting`` and not at the broker
-    are left alone: another run may be about to send them.
+    Orders in doubt are resolved where the broker has them. What it does not list is closed as ``expired`` where that is
+    proved (see ``closing``), and is otherwise left alone: another run may be about to send it.
+
+    Args:
+        settle_seconds: real seconds between the two looks that a proof takes; nothing to prove, no second look.
+        in_flight_seconds: how old an order in doubt must be at least to be closed.
 
     Raises:
         AccountMismatchError: the broker is connected to another account.
@@ -78,19 +97,20 @@ def reconcile(ledger: Ledger, broker: Broker, *, account: str, clock: Clock, run
         LedgerUnavailableError: PostgreSQL does not answer.
     """
     before = {order.client_order_id: order for order in ledger.orders(account, statuses=WORKING)}
-    view = BrokerView.fetch(broker, account)
-    recorded = record_view(ledger, view, account, at=clock.now(), run_id=run_id)
-    later_fills, positions, differences = _compare_positions(ledger, broker, account, clock, run_id)
+    books = _Books(ledger, broker, account, clock, run_id)
+    books.look()
+    closed = _close_what_is_over(books, settle_seconds=settle_seconds, in_flight_seconds=in_flight_seconds)
     now = clock.now()
-    ledger.record_positions(account, positions, at=now, run_id=run_id)
+    ledger.record_positions(account, books.positions, at=now, run_id=run_id)
 
+    view, recorded = books.view, books.recorded
     after = {o.client_order_id: o for o in ledger.orders(account, client_order_ids={*before, *view.references})}
     doubtful = [order for order in after.values() if order.status in IN_DOUBT]
     lost = [name for name, order in before.items() if _is_lost(order, after[name], view)]
     return ReconcileReport(
         account=account,
         at=now,
-        new_fills=recorded.new_fills + later_fills,
+        new_fills=books.new_fills,
         updated=tuple(sorted(_updated(recorded, before, after))),
         resolved=tuple(
             sorted(name for name, order in before.items() if order.status in IN_DOUBT and not _doubtful(after[name]))
@@ -101,29 +121,83 @@ def reconcile(ledger: Ledger, broker: Broker, *, account: str, clock: Clock, run
         duplicates=view.duplicates,
         foreign_orders=tuple(o for o in view.open_orders if o.client_order_id not in after),
         foreign_executions=tuple(e for e in view.executions if e.client_order_id not in after),
-        positions=tuple(positions),
-        position_differences=differences,
+        positions=tuple(books.positions),
+        position_differences=books.differences,
+        closed=closed,
     )
 
 
-def _compare_positions(
-    ledger: Ledger, broker: Broker, account: str, clock: Clock, run_id: str
-) -> tuple[int, list[Position], tuple[PositionDifference, ...]]:
-    """Compare fills with holdings. A fill can fall between the two questions, so a difference is asked again."""
-    new_fills = 0
-    positions: list[Position] = []
-    differences: tuple[PositionDifference, ...] = ()
-    for _ in range(_POSITION_ATTEMPTS):
-        positions = [position for position in broker.positions() if position.account == account]
-        held: dict[str, Decimal] = {}
-        for position in positions:
-            held[position.symbol] = held.get(position.symbol, Decimal(0)) + position.quantity
-        differences = position_differences(ledger.positions_from_fills(account), held)
-        if not differences:
-            break
-        executions = [execution for execution in broker.executions() if execution.account == account]
-        new_fills += ledger.record_executions(executions, at=clock.now(), run_id=run_id)
-    return new_fills, positions, differences
+class _Books:
+    """Both sides' books: what the broker said at the last look, and what it changed in the ledger at all looks."""
+
+    view: BrokerView
+    recorded: RecordedView
+
+    def __init__(self, ledger: Ledger, broker: Broker, account: str, clock: Clock, run_id: str) -> None:
+        self.ledger = ledger
+        self.broker = broker
+        self.account = account
+        self.clock = clock
+        self.run_id = run_id
+        self.new_fills = 0
+        self.positions: list[Position] = []
+        self.differences: tuple[PositionDifference, ...] = ()
+        self._earlier: tuple[BrokerOrderResult, ...] = ()
+
+    def look(self) -> None:
+        """Ask the broker for everything and record it."""
+        self.view = BrokerView.fetch(self.broker, self.account)
+        fresh = record_view(self.ledger, self.view, self.account, at=self.clock.now(), run_id=self.run_id)
+        self.new_fills += fresh.new_fills
+        updates = tuple(result for result in self._earlier if result.effect is BrokerOrderEffect.UPDATED)
+        self.recorded = RecordedView(self.new_fills, (*updates, *fresh.results))
+        self._earlier = self.recorded.results
+        self._compare_positions()
+
+    def _compare_positions(self) -> None:
+        """Compare fills with holdings. A fill can fall between the two questions, so a difference is asked again."""
+        for _ in range(_POSITION_ATTEMPTS):
+            self.positions = [position for position in self.broker.positions() if position.account == self.account]
+            held: dict[str, Decimal] = {}
+            for position in self.positions:
+                held[position.symbol] = held.get(position.symbol, Decimal(0)) + position.quantity
+            self.differences = position_differences(self.ledger.positions_from_fills(self.account), held)
+            if not self.differences:
+                break
+            executions = [execution for execution in self.broker.executions() if execution.account == self.account]
+            self.new_fills += self.ledger.record_executions(executions, at=self.clock.now(), run_id=self.run_id)
+
+
+def _close_what_is_over(books: _Books, *, settle_seconds: float, in_flight_seconds: float) -> tuple[str, ...]:
+    """Close what is proved to be over. Looks a second time only if there is something to prove."""
+    ledger, account = books.ledger, books.account
+    unlisted = [o for o in ledger.orders(account, statuses=WORKING) if not books.view.knows(o.client_order_id)]
+    candidates = closable(ledger, unlisted, now=books.clock.now(), in_flight_seconds=in_flight_seconds)
+    if not candidates:
+        return ()
+    time.sleep(settle_seconds)
+    books.broker.server_time()
+    books.look()
+    unexplained = {difference.symbol for difference in books.differences}
+    # once more: a day that began meanwhile shortens the lists
+    still = closable(
+        ledger, [order for order, _ in candidates.values()], now=books.clock.now(), in_flight_seconds=in_flight_seconds
+    )
+    closed = []
+    for name, (order, reason) in still.items():
+        if books.view.knows(name) or order.intent.request.symbol in unexplained:
+            continue
+        if ledger.move(
+            account,
+            name,
+            OrderStatus.EXPIRED,
+            only_if=order,
+            at=books.clock.now(),
+            run_id=books.run_id,
+            message=reason,
+        ):
+            closed.append(name)
+    return tuple(sorted(closed))
 
 
 def _doubtful(order: LedgerOrder) -> bool:

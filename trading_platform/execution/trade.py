@@ -30,7 +30,7 @@ from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.decide import decide_tick
 from trading_platform.execution.observe import due_bars, observe
 from trading_platform.execution.report import SubmissionReport
-from trading_platform.execution.submit import submit_tick
+from trading_platform.execution.submit import SETTLE_SECONDS, submit_tick
 from trading_platform.settings import Settings
 from trading_platform.storage.ledger import Ledger
 
@@ -151,8 +151,13 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
     return Decided(run.account, outcome, [_readable(asdict(skip)) for skip in decided.skipped])
 
 
-def submit_current_tick(run: OrderRun) -> Sent:
-    """Send the approved intents of the current tick, each exactly once, and look for their fills for a moment."""
+def submit_current_tick(
+    run: OrderRun, *, settle_seconds: float = SETTLE_SECONDS, fill_wait_seconds: float = FILL_WAIT_SECONDS
+) -> Sent:
+    """Send the approved intents of the current tick, each exactly once, and look for their fills for a moment.
+
+    ``settle_seconds``: see ``submit``. Both are real seconds.
+    """
     now = run.clock.now()
     reasons = run.refusals(now)
     due = decision_at(run.spec, run.calendar, now)
@@ -175,6 +180,7 @@ def submit_current_tick(run: OrderRun) -> Sent:
         guard=_Guard(run, due),
         clock=run.clock,
         run_id=run.run_id,
+        settle_seconds=settle_seconds,
     )
     await_fills(
         run.ledger,
@@ -182,7 +188,7 @@ def submit_current_tick(run: OrderRun) -> Sent:
         report,
         clock=run.clock,
         run_id=run.run_id,
-        wait_seconds=FILL_WAIT_SECONDS,
+        wait_seconds=fill_wait_seconds,
     )
     return Sent(broker.account, _outcome(report), report.new_orders, ())
 

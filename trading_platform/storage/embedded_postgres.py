@@ -299,6 +299,8 @@ class EmbeddedPostgres:
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)  # of a process that is gone, or is not ours
         hand_over(self.data_dir)
         self._socket_dir = socket_dir_for(self.data_dir)
+        # PostgreSQL takes any process of the number in this file for its owner: one that came later, or a zombie
+        (self._socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
         options = ["-k", str(self._socket_dir), "-p", str(PORT), "-c", "listen_addresses="]
         for name, value in self.settings.items():
             options += ["-c", f"{name}={value}"]

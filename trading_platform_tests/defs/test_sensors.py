@@ -18,9 +18,10 @@ from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import SystemClock
 from trading_platform.definitions import build_definitions
-from trading_platform.defs.sensors import history_request, missing_history
+from trading_platform.defs.sensors import history_request, missing_history, watch_request
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.settings import ENV_PREFIX, get_settings
@@ -177,7 +178,7 @@ class TestMissingHistory:
 
 class TestOpenOrders:
     def watch(self, sensors: Sensors, ledger_url: str, **settings: Any) -> tuple[list[dg.RunRequest], str]:
-        sensor = sensors(**{"ibkr_account": ACCOUNT, **settings})["open_orders"]
+        sensor = sensors(**{"moment": NOW, "ibkr_account": ACCOUNT, **settings})["open_orders"]
         return evaluate(sensor, ledger=LedgerResource(database_url=ledger_url))
 
     def test_without_orders_there_is_nothing_to_watch(self, sensors: Sensors, ledger_url: str) -> None:
@@ -202,6 +203,57 @@ class TestOpenOrders:
         start(ledger, make_intent())
         ledger.record_executions([make_execution(1, make_intent())], at=NOW, run_id=RUN)
         assert self.watch(sensors, ledger_url) == ([], "no order is working")
+
+    def test_a_fill_that_has_not_arrived_is_waited_for(self, sensors: Sensors, ledger: Ledger, ledger_url: str) -> None:
+        """Its status said filled, its execution has not come."""
+        record(ledger)
+        start(ledger, make_intent())
+        filled = make_broker_order(make_intent(), OrderStatus.FILLED, filled="10")
+        ledger.record_broker_order(ACCOUNT, filled, at=NOW, run_id=RUN)
+        assert len(self.watch(sensors, ledger_url)[0]) == 1
+        ledger.record_executions([make_execution(1, make_intent())], at=NOW, run_id=RUN)
+        assert self.watch(sensors, ledger_url) == ([], "no order is working")
+
+    @pytest.mark.parametrize(
+        ("status", "is_watched_for_ever"),
+        [
+            (OrderStatus.SUBMITTED, True),
+            (OrderStatus.PARTIALLY_FILLED, True),
+            (OrderStatus.FILLED, False),
+            (OrderStatus.UNKNOWN, False),
+        ],
+    )
+    def test_what_no_list_will_tell_any_more_is_not_asked_for_for_ever(
+        self, sensors: Sensors, ledger: Ledger, ledger_url: str, status: OrderStatus, is_watched_for_ever: bool
+    ) -> None:
+        record(ledger)
+        start(ledger, make_intent())
+        if status is OrderStatus.UNKNOWN:
+            name = make_intent().client_order_id
+            ledger.move(ACCOUNT, name, status, at=NOW, run_id=RUN, message="no answer")
+        else:
+            filled = {OrderStatus.FILLED: "10", OrderStatus.PARTIALLY_FILLED: "4"}.get(status, "0")
+            word = make_broker_order(make_intent(), status, filled=filled)
+            ledger.record_broker_order(ACCOUNT, word, at=NOW, run_id=RUN)
+        assert len(self.watch(sensors, ledger_url, moment=NOW + timedelta(hours=20))[0]) == 1
+        later, _ = self.watch(sensors, ledger_url, moment=NOW + timedelta(days=3))
+        assert len(later) == is_watched_for_ever
+
+    def test_an_order_that_rests_quietly_is_asked_for_less_often(
+        self, sensors: Sensors, ledger: Ledger, ledger_url: str
+    ) -> None:
+        record(ledger)
+        start(ledger, make_intent())
+        ledger.record_broker_order(ACCOUNT, make_broker_order(make_intent()), at=NOW, run_id=RUN)
+        orders = ledger.orders(ACCOUNT)
+        hour = (NOW + timedelta(hours=2)).replace(minute=0, second=1)
+
+        def runs(start_at: datetime) -> int:
+            moments = [start_at + timedelta(seconds=30 * i) for i in range(20)]
+            return len({watch_request(ACCOUNT, orders, moment).run_key for moment in moments})
+
+        assert runs(NOW) == 20
+        assert runs(hour) == 2
 
     def test_another_accounts_orders_are_not_watched(self, sensors: Sensors, ledger: Ledger, ledger_url: str) -> None:
         record(ledger)

@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from decimal import Decimal
-
-import pytest
 
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
-from trading_platform.clock import ManualClock
-from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderStatus
-from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.reconcile import reconcile
-from trading_platform.execution.report import SubmissionReport
-from trading_platform.execution.submit import submit_tick
-from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.faults import DropConnection
 from trading_platform.paper_gateway.messages.ids import Incoming
-from trading_platform.paper_gateway.server import PaperGateway
-from trading_platform.storage.ledger import Ledger
-from trading_platform_tests.storage.ledger.builders import (
-    ACCOUNT,
-    STRATEGY,
-    approve,
-    make_intent,
-    make_tick,
-    record,
+from trading_platform_tests.execution.end_to_end import (
+    INSTRUMENTS,
+    NAMES,
+    TICK,
+    broker,
+    clock,
+    gateway,
+    submit,
+    wait,
 )
+from trading_platform_tests.storage.ledger.builders import ACCOUNT, STRATEGY, approve, make_intent, make_tick, record
 
-TICK = datetime(2013, 2, 27, 15, 0, tzinfo=timezone.utc)
-INSTRUMENTS = {"AAPL": Instrument("AAPL"), "IBM": Instrument("IBM")}
-NAMES = [make_intent(symbol, tick=make_tick(TICK)).client_order_id for symbol in INSTRUMENTS]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(TICK + timedelta(seconds=30))
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Iterator[PaperGateway]:
-    running = PaperGateway(GatewayConfig(port=0, account=ACCOUNT), clock.now).start_in_thread()
-    yield running
-    running.stop_in_thread()
-
-
-@pytest.fixture
-def broker(gateway: PaperGateway) -> Iterator[IBKRBroker]:
-    with IBKRBroker(IBKRConfig(port=gateway.port, request_timeout_seconds=3.0, retry_wait_seconds=0.05)) as connected:
-        yield connected
-
-
-def submit(ledger: Ledger, broker: IBKRBroker, clock: ManualClock) -> SubmissionReport:
-    return submit_tick(
-        ledger,
-        broker,
-        INSTRUMENTS,
-        account=ACCOUNT,
-        strategy=STRATEGY,
-        tick_utc=TICK,
-        guard=approve,
-        clock=clock,
-        run_id="run",
-        settle_seconds=0.2,
-    )
-
-
-def wait(ledger: Ledger, broker: IBKRBroker, report: SubmissionReport, clock: ManualClock) -> list[OrderStatus]:
-    orders = await_fills(ledger, broker, report, clock=clock, run_id="run", wait_seconds=10, poll_seconds=0.05)
-    return [order.status for order in orders]
+__all__ = ["broker", "clock", "gateway"]
 
 
 def test_a_tick_becomes_fills_and_positions_once(ledger, broker, clock):

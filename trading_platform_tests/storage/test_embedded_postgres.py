@@ -19,10 +19,12 @@ import sqlalchemy as sa
 
 from trading_platform.storage.embedded_postgres import EmbeddedPostgres
 from trading_platform.storage.postgres_programs import (
+    PORT,
     CorruptDataDirectoryError,
     EmbeddedPostgresError,
     PostgresStorageError,
     PostgresVersionError,
+    server_user,
 )
 from trading_platform_tests.conftest import quick_directory
 
@@ -221,6 +223,17 @@ def test_a_stale_or_torn_pid_file_does_not_keep_it_from_starting(data_dir: Path)
         (data_dir / "postmaster.pid").write_text(content)
         with EmbeddedPostgres(data_dir) as server:
             assert query(server.url_of("ledger"), "SELECT 1") == 1
+
+
+def test_a_socket_lock_that_names_a_living_stranger_does_not_keep_it_from_starting(data_dir: Path) -> None:
+    """As when its postmaster was killed, and the number is another process's now, or a zombie's that nobody reaped."""
+    owner = server_user()
+    with subprocess.Popen(["sleep", "60"], user=owner.pw_uid if owner else None) as stranger:
+        lock = data_dir / f".s.PGSQL.{PORT}.lock"
+        lock.write_text(f"{stranger.pid}\n{data_dir}\n0\n{PORT}\n{data_dir}\n")
+        with EmbeddedPostgres(data_dir):
+            assert lock.read_text().splitlines()[0] != str(stranger.pid)
+        stranger.kill()
 
 
 def test_an_interrupted_creation_is_begun_again(home: Path) -> None:

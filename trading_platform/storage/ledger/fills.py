@@ -46,18 +46,32 @@ def insert_executions(
     if not executions:
         return []
     unique = {(e.account, e.execution_id): e for e in executions}
-    strategies = _strategies(connection, unique.values())
-    rows = [
-        _values(e, strategies.get((e.account, e.client_order_id)), at=at, run_id=run_id)
-        for _, e in sorted(unique.items())
-    ]
-    statement = insert(fills).values(rows).on_conflict_do_nothing()
-    inserted = {tuple(row) for row in connection.execute(statement.returning(fills.c.account, fills.c.execution_id))}
-    known = [execution for key, execution in unique.items() if key not in inserted]
-    if known:
-        _require_same_facts(connection, known)
-        _add_commissions(connection, known)
+    known = _known(connection, unique.values())
+    inserted = _insert(connection, [unique[key] for key in sorted(unique.keys() - known)], at=at, run_id=run_id)
+    repeated = [execution for key, execution in unique.items() if key not in inserted]
+    if repeated:
+        _compare(connection, repeated)
     return [execution for key, execution in unique.items() if key in inserted]
+
+
+def _known(connection: sa.Connection, executions: Collection[Execution]) -> set[tuple[str, str]]:
+    query = sa.select(fills.c.account, fills.c.execution_id).where(
+        fills.c.account.in_({e.account for e in executions}),
+        fills.c.execution_id.in_([e.execution_id for e in executions]),
+    )
+    return {(row.account, row.execution_id) for row in connection.execute(query)}
+
+
+def _insert(
+    connection: sa.Connection, executions: Sequence[Execution], *, at: datetime, run_id: str
+) -> set[tuple[str, str]]:
+    """Store executions. Returns the keys of those that another transaction has not stored meanwhile."""
+    if not executions:
+        return set()
+    strategies = _strategies(connection, executions)
+    rows = [_values(e, strategies.get((e.account, e.client_order_id)), at=at, run_id=run_id) for e in executions]
+    statement = insert(fills).values(rows).on_conflict_do_nothing()
+    return {tuple(row) for row in connection.execute(statement.returning(fills.c.account, fills.c.execution_id))}
 
 
 def select_fills(
@@ -82,8 +96,8 @@ def select_fills(
 
 def totals(
     connection: sa.Connection, account: str, client_order_ids: Collection[str]
-) -> dict[str, tuple[Decimal, Decimal, int | None]]:
-    """Per order: filled quantity, average price, and the perm id its executions carry."""
+) -> dict[str, tuple[Decimal, Decimal | None, int | None]]:
+    """Per order with fills: filled quantity, average price (``None`` if all was taken back), the fills' perm id."""
     columns = effective_fills.c
     query = (
         sa.select(
@@ -96,10 +110,34 @@ def totals(
         .group_by(columns.client_order_id)
     )
     return {
-        str(client_order_id): (quantity, notional / quantity, perm_id)
+        str(client_order_id): (quantity, notional / quantity if quantity > 0 else None, perm_id)
         for client_order_id, quantity, notional, perm_id in connection.execute(query)
-        if quantity > 0
     }
+
+
+def taken_back(connection: sa.Connection, account: str, new: Sequence[Execution]) -> dict[str, Decimal]:
+    """Per order, by how much the corrections among the ``new`` executions are smaller than what they correct."""
+    corrections = {split_execution_id(e.execution_id)[0] for e in new if split_execution_id(e.execution_id)[1] > 1}
+    if not corrections:
+        return {}
+    query = (
+        sa.select(fills.c.series, fills.c.client_order_id, fills.c.execution_id, fills.c.quantity)
+        .where(fills.c.account == account, fills.c.series.in_(corrections))
+        .order_by(fills.c.series, fills.c.revision)
+    )
+    fresh = {execution.execution_id for execution in new}
+    before: dict[str, Decimal] = {}
+    after: dict[str, Decimal] = {}
+    orders: dict[str, str] = {}
+    for series, client_order_id, execution_id, quantity in connection.execute(query):
+        orders[series] = client_order_id or ""
+        after[series] = quantity
+        if execution_id not in fresh:
+            before[series] = quantity
+    result: dict[str, Decimal] = defaultdict(Decimal)
+    for series, quantity in before.items():
+        result[orders[series]] += max(quantity - after[series], Decimal(0))
+    return dict(result)
 
 
 def positions(connection: sa.Connection, account: str, strategy: str | None = None) -> dict[str, Decimal]:
@@ -187,7 +225,8 @@ def _strategies(connection: sa.Connection, executions: Collection[Execution]) ->
     return {(row.account, row.client_order_id): row.strategy for row in connection.execute(query)}
 
 
-def _require_same_facts(connection: sa.Connection, executions: Sequence[Execution]) -> None:
+def _compare(connection: sa.Connection, executions: Sequence[Execution]) -> None:
+    """Compare executions that the ledger holds with what is reported now, and add commissions that were missing."""
     query = sa.select(fills).where(
         fills.c.account.in_({e.account for e in executions}),
         fills.c.execution_id.in_([e.execution_id for e in executions]),
@@ -204,6 +243,7 @@ def _require_same_facts(connection: sa.Connection, executions: Sequence[Executio
                 "the fresh account another id, or start with an empty ledger"
             )
             raise FillConflictError(msg)
+    _add_commissions(connection, [e for e in executions if stored[e.account, e.execution_id]["commission"] is None])
 
 
 def _add_commissions(connection: sa.Connection, executions: Sequence[Execution]) -> None:

@@ -211,11 +211,13 @@ class Ledger:
         message: str,
         raw_status: str = "",
         only_from: OrderStatus | None = None,
+        only_if: LedgerOrder | None = None,
     ) -> bool:
         """Move an order to another status and log why. Returns whether it moved.
 
         Args:
             only_from: leave the order alone if it has another status by now.
+            only_if: leave the order alone if anything about it is not as it was then.
 
         Raises:
             UnknownOrderError: no such order.
@@ -224,6 +226,8 @@ class Ledger:
         with self._database.transaction() as connection:
             order = orders.lock_order(connection, account, client_order_id)
             if only_from is not None and order.status is not only_from:
+                return False
+            if only_if is not None and order != only_if:
                 return False
             orders.change_order(connection, order, to, at=at, run_id=run_id, message=message, raw_status=raw_status)
         return True
@@ -245,6 +249,17 @@ class Ledger:
         with self._database.transaction() as connection:
             return submission.apply_broker_order(connection, account, broker_order, at=at, run_id=run_id)
 
+    def record_broker_orders(
+        self, account: str, broker_orders: Sequence[BrokerOrder], *, at: datetime, run_id: str
+    ) -> list[BrokerOrderResult]:
+        """Take many words of the broker into the ledger, in turn. Those that are no news cost one query together."""
+        with self._database.transaction() as connection:
+            known = submission.select_without_news(connection, account, broker_orders)
+        return [
+            known.get(index) or self.record_broker_order(account, broker_order, at=at, run_id=run_id)
+            for index, broker_order in enumerate(broker_orders)
+        ]
+
     def record_executions(self, executions: Sequence[Execution], *, at: datetime, run_id: str) -> int:
         """Store executions, late commissions included, and bring their orders up to date. Returns how many are new.
 
@@ -255,9 +270,9 @@ class Ledger:
         """
         with self._database.transaction() as connection:
             new = fills.insert_executions(connection, executions, at=at, run_id=run_id)
-            for account in sorted({execution.account for execution in executions}):
-                touched = sorted({e.client_order_id for e in executions if e.account == account})
-                submission.apply_fills(connection, account, touched, at=at, run_id=run_id)
+            for account in sorted({execution.account for execution in new}):
+                own = [execution for execution in new if execution.account == account]
+                submission.apply_fills(connection, account, own, at=at, run_id=run_id)
         return len(new)
 
     def fills(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import sqlalchemy as sa
 
-from trading_platform.domain.orders.model import BrokerOrder, OrderStatus, RiskDecision
+from trading_platform.domain.orders.model import BrokerOrder, Execution, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import Submission
 from trading_platform.domain.orders.state import is_legal_transition
 from trading_platform.storage.ledger import fills as fill_rows
@@ -93,8 +94,8 @@ def _refusal(
         refusal = SubmissionStart.FENCED
     elif not decision.is_approved or order.status not in (OrderStatus.APPROVED, OrderStatus.SUBMITTING):
         refusal = SubmissionStart.NOT_APPROVED
-    elif order.status is OrderStatus.SUBMITTING and (order.submission_token or 0) > token:
-        refusal = SubmissionStart.FENCED
+    elif order.status is OrderStatus.SUBMITTING and (order.submission_token or 0) >= token:
+        refusal = SubmissionStart.FENCED  # under one lease an order is started once
     elif has_newer_tick(connection, account, order.intent.strategy, order.intent.tick_utc):
         refusal = SubmissionStart.SUPERSEDED
     elif not is_reducing and _is_halted(connection, account):
@@ -155,11 +156,62 @@ def apply_broker_order(
     if not found:
         return BrokerOrderResult(broker_order, BrokerOrderEffect.UNKNOWN_ORDER, None)
     order = found[0]
+    word = _judge(order, broker_order)
+    if isinstance(word, BrokerOrderEffect):
+        return BrokerOrderResult(broker_order, word, order.status)
+
+    message = broker_order.message
+    if order.perm_id and word.perm_id != order.perm_id:
+        message = f"the broker's perm id changed from {order.perm_id} to {word.perm_id}. {message}".strip()
+    order = _hand_over(connection, order, word.status, at=at, run_id=run_id)
+    if word.status is not order.status and not is_legal_transition(order.status, word.status):
+        return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
+    change_order(
+        connection,
+        order,
+        word.status,
+        at=at,
+        run_id=run_id,
+        message=message,
+        raw_status=broker_order.raw_status,
+        perm_id=word.perm_id,
+        filled_quantity=word.filled_quantity,
+        average_fill_price=word.average_fill_price,
+    )
+    return BrokerOrderResult(broker_order, BrokerOrderEffect.UPDATED, word.status)
+
+
+def select_without_news(
+    connection: sa.Connection, account: str, broker_orders: Sequence[BrokerOrder]
+) -> dict[int, BrokerOrderResult]:
+    """By position, the words that would change nothing as things stand. One query for all, and no lock."""
+    names = [broker_order.client_order_id for broker_order in broker_orders]
+    orders = {order.client_order_id: order for order in select_orders(connection, account, client_order_ids=names)}
+    found = {}
+    for index, broker_order in enumerate(broker_orders):
+        order = orders.get(broker_order.client_order_id)
+        if order is not None and _judge(order, broker_order) is BrokerOrderEffect.UNCHANGED:
+            found[index] = BrokerOrderResult(broker_order, BrokerOrderEffect.UNCHANGED, order.status)
+    return found
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What an order becomes by the broker's word."""
+
+    status: OrderStatus
+    perm_id: int | None
+    filled_quantity: Decimal
+    average_fill_price: Decimal | None
+
+
+def _judge(order: LedgerOrder, broker_order: BrokerOrder) -> _Word | BrokerOrderEffect:
+    """What the broker's word makes of the order, or why it makes nothing of it."""
     target = broker_order.status
     if order.status in _DEAD and target in _DEAD:
         target = order.status  # brokers have several words for an order that ended without a fill
     if order.status.is_terminal and target is not order.status:
-        return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
+        return BrokerOrderEffect.CONTRADICTION
     says_nothing = target in (OrderStatus.UNKNOWN, OrderStatus.SUBMITTING, *_NEVER_SENT)
     if says_nothing or (order.status is OrderStatus.PARTIALLY_FILLED and target is OrderStatus.SUBMITTED):
         # An approved order is never left approved once the broker has it: it could be sent a second time.
@@ -170,55 +222,46 @@ def apply_broker_order(
     average = order.average_fill_price
     if broker_order.filled_quantity and broker_order.filled_quantity >= order.filled_quantity:
         average = broker_order.average_fill_price or average
-    before = (order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
-    if (target, perm_id, filled, average) == before:
-        return BrokerOrderResult(broker_order, BrokerOrderEffect.UNCHANGED, order.status)
-
-    message = broker_order.message
-    if order.perm_id and perm_id != order.perm_id:
-        message = f"the broker's perm id changed from {order.perm_id} to {perm_id}. {message}".strip()
-    order = _hand_over(connection, order, target, at=at, run_id=run_id)
-    if target is not order.status and not is_legal_transition(order.status, target):
-        return BrokerOrderResult(broker_order, BrokerOrderEffect.CONTRADICTION, order.status)
-    change_order(
-        connection,
-        order,
-        target,
-        at=at,
-        run_id=run_id,
-        message=message,
-        raw_status=broker_order.raw_status,
-        perm_id=perm_id,
-        filled_quantity=filled,
-        average_fill_price=average,
-    )
-    return BrokerOrderResult(broker_order, BrokerOrderEffect.UPDATED, target)
+    word = _Word(target, perm_id, filled, average)
+    before = _Word(order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
+    return BrokerOrderEffect.UNCHANGED if word == before else word
 
 
 def apply_fills(
-    connection: sa.Connection, account: str, client_order_ids: Sequence[str], *, at: datetime, run_id: str
+    connection: sa.Connection, account: str, new: Sequence[Execution], *, at: datetime, run_id: str
 ) -> None:
-    """Bring the orders' filled quantity and status up to what their recorded fills prove."""
-    totals = fill_rows.totals(connection, account, client_order_ids)
-    for order in select_orders(connection, account, client_order_ids=list(totals), is_locked=True):
-        _apply_fills(connection, order, totals, at=at, run_id=run_id)
+    """Bring the orders' filled quantity and status up to what their recorded fills prove, ``new`` ones among them.
+
+    The broker's word may be ahead of the fills, so the filled quantity only grows; a correction takes back what it
+    corrects.
+    """
+    names = sorted({execution.client_order_id for execution in new})
+    taken_back = fill_rows.taken_back(connection, account, new)
+    totals = fill_rows.totals(connection, account, names)
+    for order in select_orders(connection, account, client_order_ids=names, is_locked=True):
+        known = totals.get(order.client_order_id)
+        if known is not None:
+            less = taken_back.get(order.client_order_id, Decimal(0))
+            _apply_fills(connection, order, known, less, at=at, run_id=run_id)
 
 
 def _apply_fills(
     connection: sa.Connection,
     order: LedgerOrder,
-    totals: Mapping[str, tuple[Decimal, Decimal, int | None]],
+    known: tuple[Decimal, Decimal | None, int | None],
+    taken_back: Decimal,
     *,
     at: datetime,
     run_id: str,
 ) -> None:
-    quantity, average, perm_id = totals[order.client_order_id]
-    filled = max(order.filled_quantity, quantity)
-    if quantity < order.filled_quantity and order.average_fill_price is not None:
+    quantity, average, perm_id = known
+    filled = max(order.filled_quantity - taken_back, quantity)
+    if quantity < filled and order.average_fill_price is not None:
         average = order.average_fill_price
     target = OrderStatus.FILLED if filled >= order.intent.request.quantity else OrderStatus.PARTIALLY_FILLED
     is_news = quantity > order.filled_quantity
-    if order.status in (OrderStatus.REJECTED, OrderStatus.FILLED) or (order.status.is_terminal and not is_news):
+    is_final = order.status in (OrderStatus.REJECTED, OrderStatus.FILLED)
+    if is_final or filled == 0 or (order.status.is_terminal and not is_news):
         target = order.status
     perm_id = order.perm_id or perm_id
     before = (order.status, order.perm_id, order.filled_quantity, order.average_fill_price)
