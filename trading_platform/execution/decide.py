@@ -44,6 +44,8 @@ def decide_tick(
     run_id: str,
     code_version: str,
     world: str,
+    signal_version: str | None = None,
+    model_version: str | None = None,
 ) -> DecidedTick:
     """Decide the tick, unless it has been decided before.
 
@@ -53,6 +55,8 @@ def decide_tick(
         instruments: every instrument the platform knows, by symbol.
         quarantined: symbols whose bars failed validation in the session.
         signal_time_utc: when the signals were made; ``None`` when there are none.
+        signal_version: names the signals, for tracing; see ``execution.versions``.
+        model_version: names the model that made them; ``None`` where a rule did.
 
     Raises:
         BrokerError: the broker's account can't be read; nothing was stored.
@@ -94,5 +98,10 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, list(zip(plan.intents, decisions, strict=True)))
+    record = ledger.record_tick(
+        tick,
+        list(zip(plan.intents, decisions, strict=True)),
+        signal_version=signal_version,
+        model_version=model_version,
+    )
     return DecidedTick(record, plan.skipped, equity_of(context))

@@ -254,7 +254,16 @@ def _order_run(
         connect=lambda: ibkr.broker,
         quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
+        signals_run_id=lambda: _maker_of(context, signals_key(strategy)),
     )
+
+
+def _maker_of(context: dg.AssetExecutionContext, key: tuple[str, str]) -> str | None:
+    """The run that made the newest materialization of the run's last session of an asset."""
+    newest = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(key), asset_partitions=[context.partition_keys[-1]]), limit=1
+    )
+    return newest.records[0].run_id if newest.records else None
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:

@@ -72,19 +72,32 @@ class Ledger:
             schema.downgrade(connection, revision)
         self._database.forget_schema()
 
-    def record_tick(self, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]]) -> TickRecord:
+    def record_tick(
+        self,
+        tick: Tick,
+        intents: Sequence[tuple[OrderIntent, RiskDecision]],
+        *,
+        signal_version: str | None = None,
+        model_version: str | None = None,
+    ) -> TickRecord:
         """Store one decision with its intents, each approved or rejected as decided. The first one wins.
 
         If the tick is there already, nothing is stored and the stored record is returned with ``is_new=False``,
         whatever the arguments say: a re-run of the same moment can't decide anew. Approved orders of earlier
         ticks that nobody has sent yet expire.
 
+        Args:
+            signal_version: names the signals that the intents were made of; ``None`` for orders without signals.
+            model_version: names the model that decided; ``None`` where none did.
+
         Raises:
             ValueError: an intent or decision does not belong to the tick.
             LedgerRefusedError: an intent violates a constraint (quantity, prices).
         """
         with self._database.transaction() as connection:
-            is_new = orders.insert_tick(connection, tick, intents)
+            is_new = orders.insert_tick(
+                connection, tick, intents, signal_version=signal_version, model_version=model_version
+            )
             stored = tick if is_new else orders.select_tick(connection, tick.account, tick.strategy, tick.tick_utc)
             found = orders.select_orders(connection, tick.account, strategy=tick.strategy, tick_utc=tick.tick_utc)
         return TickRecord(stored or tick, tuple(found), is_new)

@@ -31,7 +31,14 @@ from trading_platform.storage.ledger.tables import order_events, order_intents, 
 Row = sa.RowMapping
 
 
-def insert_tick(connection: sa.Connection, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]]) -> bool:
+def insert_tick(
+    connection: sa.Connection,
+    tick: Tick,
+    intents: Sequence[tuple[OrderIntent, RiskDecision]],
+    *,
+    signal_version: str | None = None,
+    model_version: str | None = None,
+) -> bool:
     """Store a tick with its decided intents. Returns False, and stores nothing, if the tick is there already.
 
     Two transactions at once: the second waits at the primary key until the first has ended.
@@ -45,7 +52,8 @@ def insert_tick(connection: sa.Connection, tick: Tick, intents: Sequence[tuple[O
     _expire_overtaken(connection, tick)
     if not intents:
         return True
-    connection.execute(sa.insert(order_intents), [_intent_values(tick, intent) for intent, _ in intents])
+    versions = {"signal_version": signal_version, "model_version": model_version}
+    connection.execute(sa.insert(order_intents), [_intent_values(tick, intent) | versions for intent, _ in intents])
     connection.execute(
         sa.insert(order_events),
         [event_values(tick.account, intent.client_order_id, None, OrderStatus.CREATED, tick) for intent, _ in intents],
