@@ -168,7 +168,7 @@ def strategy_figures(ledger: Ledger, account: str, marks: Mapping[str, Decimal])
 
 
 def slippage_usd(ledger: Ledger, account: str, fills: Sequence[Fill]) -> float:
-    """What the fills cost against their orders' decision prices, USD; negative is better. By hand: nothing to compare."""
+    """What the fills cost against their orders' decision prices, USD; negative is better. By hand: nothing."""
     names = {fill.execution.client_order_id for fill in fills if fill.strategy is not None}
     decided = {
         order.client_order_id: order.intent.decision_price

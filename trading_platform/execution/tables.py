@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from trading_platform.domain.orders.model import ControlResult, OrderStatus
+from trading_platform.domain.orders.model import ControlResult, OrderStatus, RiskDecision
 from trading_platform.domain.portfolio.performance import slippage_bps
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.orders import Executions, OrderIntents, Orders, RiskDecisions
@@ -87,27 +87,18 @@ def risk_decisions_table(ledger: Ledger, account: str, strategy: str, sessions: 
     for stored in decisions:
         decision = stored.decision
         attempts[decision.client_order_id, stored.stage] += 1
-        common = _common(orders[decision.client_order_id])
+        common = {
+            **_common(orders[decision.client_order_id]),
+            "account": account,
+            "stage": stored.stage,
+            "attempt": attempts[decision.client_order_id, stored.stage],
+            "decided_at_utc": pd.Timestamp(stored.decided_at),
+            "is_approved": decision.is_approved,
+            "controls_asked": len(decision.results),
+            "dagster_run_id": stored.dagster_run_id,
+        }
         del common["order_type"]
-        for failed in [result for result in decision.results if not result.is_passed] or [None]:
-            rows.append(
-                {
-                    **common,
-                    "account": account,
-                    "stage": stored.stage,
-                    "attempt": attempts[decision.client_order_id, stored.stage],
-                    "decided_at_utc": pd.Timestamp(stored.decided_at),
-                    "is_approved": decision.is_approved,
-                    "control": failed.control if failed else "",
-                    "reason_code": reason_code(failed) if failed else APPROVED if decision.is_approved else NO_CONTROL,
-                    "reason": failed.reason if failed else "" if decision.is_approved else "no control judged it",
-                    "numbers": json.dumps(
-                        dict(failed.numbers) if failed else {r.control: dict(r.numbers) for r in decision.results}
-                    ),
-                    "controls_asked": len(decision.results),
-                    "dagster_run_id": stored.dagster_run_id,
-                }
-            )
+        rows += [{**common, **verdict} for verdict in _verdicts(decision)]
     return pd.DataFrame(rows) if rows else empty(RiskDecisions)
 
 
@@ -140,6 +131,45 @@ def executions_table(ledger: Ledger, account: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows) if rows else empty(Executions)
+
+
+def refusal_counts(
+    ledger: Ledger, account: str, *, first_session: str, strategy: str | None = None
+) -> dict[str, Counter[str]]:
+    """Of every session with intents since ``first_session`` (ISO date): how many orders each reason code refused.
+
+    An order that several controls refused counts for each of them; however often it was tried, once.
+    """
+    orders = ledger.orders(account, strategy=strategy, first_session=first_session)
+    counts: dict[str, Counter[str]] = {order.intent.session: Counter() for order in orders}
+    session_of = {order.client_order_id: order.intent.session for order in orders if order.submitting_at is None}
+    refusals = {
+        (stored.decision.client_order_id, reason_code(result))
+        for stored in (ledger.risk_decisions(account, client_order_ids=session_of) if session_of else [])
+        for result in stored.decision.results
+        if not result.is_passed
+    }
+    for name, code in refusals:
+        counts[session_of[name]][code] += 1
+    return counts
+
+
+def _verdicts(decision: RiskDecision) -> list[dict[str, str]]:
+    """A row for each control that refused, or one for all that passed."""
+    refused = [result for result in decision.results if not result.is_passed]
+    if refused:
+        return [
+            {
+                "control": result.control,
+                "reason_code": reason_code(result),
+                "reason": result.reason,
+                "numbers": json.dumps(dict(result.numbers)),
+            }
+            for result in refused
+        ]
+    by_control = {result.control: dict(result.numbers) for result in decision.results if result.numbers}
+    code, why = (APPROVED, "") if decision.is_approved else (NO_CONTROL, "no control judged it")
+    return [{"control": "", "reason_code": code, "reason": why, "numbers": json.dumps(by_control)}]
 
 
 def reason_code(result: ControlResult) -> str:

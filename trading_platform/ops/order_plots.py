@@ -133,6 +133,7 @@ def refusals_by_reason(
         return dg.MetadataValue.md("none refused" if sessions else NO_DATA)
     ranked = sorted(totals, key=lambda reason: (-totals[reason], reason))
     shown, rest = ranked[:MAX_REASONS], ranked[MAX_REASONS:]
+    layers: list[tuple[str, tuple[str, ...], str]]
     layers = [(reason, (reason,), color) for reason, color in zip(shown, COLORS, strict=False)]
     if rest:
         layers.append((f"{len(rest)} other reasons", tuple(rest), COLORS[-1]))

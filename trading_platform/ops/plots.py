@@ -123,21 +123,30 @@ def candles(
 
 
 def equity_curve(
-    points: Sequence[tuple[datetime, float]], *, title: str = "Equity", time_zone: str = "UTC"
+    points: Sequence[tuple[datetime, float]],
+    *,
+    growth: Sequence[float] | None = None,
+    title: str = "Equity",
+    time_zone: str = "UTC",
 ) -> dg.MarkdownMetadataValue:
     """Equity in USD over time, with its distance from the highest value so far below it.
 
     Args:
         points: (tz-aware instant, equity), oldest first; more than 240 are thinned.
+        growth: time-weighted value of 1 USD at each point. With it drawdown and change are taken from it, so that
+            deposits and withdrawals move the line and nothing else.
         title: shown above.
         time_zone: of the axis labels.
     """
     known = [value for _, value in points if svg.is_number(value)]
     if not known:
         return dg.MetadataValue.md(NO_DATA)
+    worth = list(growth) if growth is not None else [value for _, value in points]
     if len(points) > MAX_CURVE_POINTS:  # a gap would be thinner than the line
+        worth = [value for value, (_, equity) in zip(worth, points, strict=True) if svg.is_number(equity)]
         points = [point for point in points if svg.is_number(point[1])]
     thin = thinned(list(points), MAX_CURVE_POINTS)
+    known_worth = [value for value in worth if svg.is_number(value)]
     y = Scale.around(known, 252, TOP + 4, margin=0.08)
     pitch = (RIGHT - LEFT) / max(len(thin) - 1, 1)
     xs = [LEFT + pitch * i for i in range(len(thin))] if len(thin) > 1 else [(LEFT + RIGHT) / 2]
@@ -152,11 +161,17 @@ def equity_curve(
         start,
         _area(line, 252, LINE),
         svg.path(svg.broken_line(line), stroke=LINE, width=1.8, extra=' stroke-linejoin="round"'),
-        *_drawdown_shapes(_drawdowns([value for _, value in points]), xs),
+        *_drawdown_shapes(_drawdowns(worth), xs),
         svg.tag(RIGHT + 3, y(last), svg.number(last, spread), color),
         svg.dot(*[point for point in line if point is not None][-1], LINE),
         heading(
-            title, joined(dates, change(first, last), f"low {svg.money(min(known))}", f"high {svg.money(max(known))}")
+            title,
+            joined(
+                dates,
+                change(known_worth[0], known_worth[-1]),
+                f"low {svg.money(min(known))}",
+                f"high {svg.money(max(known))}",
+            ),
         ),
     ]
     alt = f"{title}: last {svg.number(last, spread)}, low {svg.money(min(known))}, high {svg.money(max(known))}"

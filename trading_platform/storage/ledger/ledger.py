@@ -122,17 +122,22 @@ class Ledger:
         *,
         strategy: str | None = None,
         session: str | None = None,
+        first_session: str | None = None,
         tick_utc: datetime | None = None,
         statuses: Collection[OrderStatus] | None = None,
         client_order_ids: Collection[str] | None = None,
     ) -> list[LedgerOrder]:
-        """Orders that satisfy every given condition, by tick and client order id."""
+        """Orders that satisfy every given condition, by tick and client order id.
+
+        Sessions are ISO dates; ``first_session`` is the earliest that counts.
+        """
         with self._database.transaction() as connection:
             return orders.select_orders(
                 connection,
                 account,
                 strategy=strategy,
                 session=session,
+                first_session=first_session,
                 tick_utc=tick_utc,
                 statuses=statuses,
                 client_order_ids=client_order_ids,

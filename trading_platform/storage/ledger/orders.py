@@ -105,6 +105,7 @@ def select_orders(
     *,
     strategy: str | None = None,
     session: str | None = None,
+    first_session: str | None = None,
     tick_utc: datetime | None = None,
     statuses: Collection[OrderStatus] | None = None,
     client_order_ids: Collection[str] | None = None,
@@ -117,6 +118,8 @@ def select_orders(
         query = query.where(columns.strategy == strategy)
     if session is not None:
         query = query.where(columns.session == session)
+    if first_session is not None:
+        query = query.where(columns.session >= first_session)
     if tick_utc is not None:
         query = query.where(columns.tick_utc == tick_utc)
     if statuses is not None:

@@ -115,13 +115,10 @@ trades = st.lists(
 @given(trades, st.lists(st.integers(0, 10_000), min_size=1, max_size=8, unique=True))
 def test_whatever_was_traded_an_account_without_transfers_has_no_flow(traded, moments):
     fills = [fill(i, seconds, side, str(q), price) for i, (seconds, side, q, price) in enumerate(traded)]
-    readings = [
-        CashReading(
-            NOW + timedelta(seconds=seconds),
-            round(START + sum((cash_flow_of(f) for f in fills if f.ts_utc <= NOW + timedelta(seconds=seconds)), Decimal(0)), 2),
-        )
-        for seconds in sorted(moments)
-    ]  # fmt: skip
+    readings = []
+    for at in (NOW + timedelta(seconds=seconds) for seconds in sorted(moments)):
+        moved = sum((cash_flow_of(fill) for fill in fills if fill.ts_utc <= at), START)
+        readings.append(CashReading(at, round(moved, 2)))
     found = explain_cash(readings, fills)
     assert all(one.flow == 0 for one in found)
     assert all(abs(one.unexplained) <= Decimal("0.02") for one in found)
