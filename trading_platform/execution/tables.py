@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -102,9 +102,9 @@ def risk_decisions_table(ledger: Ledger, account: str, strategy: str, sessions: 
     return pd.DataFrame(rows) if rows else empty(RiskDecisions)
 
 
-def executions_table(ledger: Ledger, account: str) -> pd.DataFrame:
-    """All fills of the account, oldest first, each with the versions of what its order was made of."""
-    fills = ledger.fills(account)
+def executions_table(ledger: Ledger, account: str, *, client_order_ids: Collection[str] | None = None) -> pd.DataFrame:
+    """All fills of the account, or of some orders, oldest first, each with what its order was made of."""
+    fills = ledger.fills(account, client_order_ids=client_order_ids)
     names = {fill.execution.client_order_id for fill in fills if fill.strategy is not None}
     found = ledger.orders(account, client_order_ids=names) if names else []
     orders = {order.client_order_id: order for order in found}

@@ -148,20 +148,23 @@ def refusals_by_reason(
         parts.append(f'<rect x="{LEFT}" y="{at}" width="10" height="10" fill="{color}"/>')
         parts.append(svg.text(LEFT + 16, at + 9, f"{label}: {sum(totals[reason] for reason in reasons)}"))
     every = math.ceil(len(sessions) / 8)
+    shapes: dict[str, list[str]] = {color: [] for _, _, color in layers}
     for i, session in enumerate(sessions):
-        x, foot = LEFT + pitch * i, 0
+        middle, foot = LEFT + pitch * (i + 0.5), 0
         for _, reasons, color in layers:
             count = sum(counts[session].get(reason, 0) for reason in reasons)
             if count:
-                parts.append(
-                    f'<rect x="{svg.px(x + 2)}" y="{svg.px(y(foot + count))}" width="{svg.px(max(pitch - 4, 2))}" '
-                    f'height="{svg.px(y(foot) - y(foot + count))}" fill="{color}" fill-opacity=".85"/>'
-                )
+                shapes[color].append(f"M{svg.px(middle)} {svg.px(y(foot))}V{svg.px(y(foot + count))}")
                 foot += count
         if foot:
-            parts.append(svg.text(x + pitch / 2, y(foot) - 4, str(foot), anchor="middle", size=10))
+            parts.append(svg.text(middle, y(foot) - 4, str(foot), anchor="middle", size=10))
         if i % every == 0:
-            parts.append(svg.text(x + pitch / 2, base + 16, session[5:], anchor="middle"))
+            parts.append(svg.text(middle, base + 16, session[5:], anchor="middle"))
+    width = max(pitch - 4, 2)
+    parts += [
+        svg.path("".join(drawn), stroke=color, width=width, extra=' stroke-opacity=".85"')
+        for color, drawn in shapes.items()
+    ]
     parts += [
         svg.path(f"M{LEFT} {base}H{RIGHT}", stroke=GRID),
         svg.text(WIDTH - 6, base + 16, "session", anchor="end", size=10),
