@@ -71,7 +71,7 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
             for name, frame in activity.tables.items():
                 run.log_frame(name, frame)
         link = {"mlflow_run": dg.MetadataValue.url(run.url)} if run.url else {}
-        orders = {"orders": dg.MetadataValue.url(asset_path(orders_key(spec.name), session))}
-        return dg.MaterializeResult(metadata={**clean({"mlflow_run_id": run.run_id, **metrics}), **link, **orders})
+        page = {"orders_page": dg.MetadataValue.url(asset_path(orders_key(spec.name), session))}
+        return dg.MaterializeResult(metadata={**clean({"mlflow_run_id": run.run_id, **metrics}), **link, **page})
 
     return session_run
