@@ -7,12 +7,18 @@ that was started with ``--path-prefix`` breaks them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import dagster as dg
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_ROWS = 30
 NO_LINK = "–"
+DIALOG_FROM = 1001
+"""Characters of markdown from which on Dagit shows it in a dialog."""
 
 
 def run_path(run_id: str) -> str:
@@ -32,10 +38,11 @@ def link(words: str, path: str | None) -> str:
     return f"[{safe}]({path})" if path else NO_LINK
 
 
-def linked_table(rows: Sequence[Mapping[str, str]], *, max_rows: int = MAX_ROWS) -> dg.MarkdownMetadataValue:
+def markdown_table(rows: Sequence[Mapping[str, str]], *, max_rows: int = MAX_ROWS) -> dg.MarkdownMetadataValue:
     """A markdown table of cells that are markdown already; a last line says how many rows were left off.
 
-    Cells must have been made by :func:`link` or :func:`cell`.
+    Cells must have been made by :func:`link` or :func:`cell`. Dagit shows short markdown in place, where a wide table
+    is cut off, and longer one in a dialog as wide as it needs: so it is made long enough.
     """
     if not rows:
         return dg.MetadataValue.md("none")
@@ -44,9 +51,25 @@ def linked_table(rows: Sequence[Mapping[str, str]], *, max_rows: int = MAX_ROWS)
     lines += [f"| {' | '.join(row[column] for column in columns)} |" for row in rows[:max_rows]]
     if len(rows) > max_rows:
         lines.append(f"\n… {len(rows) - max_rows} more rows")
-    return dg.MetadataValue.md("\n".join(lines))
+    return dg.MetadataValue.md("\n".join(lines).ljust(DIALOG_FROM))
+
+
+def frame_in_full(frame: pd.DataFrame, *, max_rows: int = MAX_ROWS) -> dg.MarkdownMetadataValue:
+    """A frame as a markdown table, which Dagit shows in a dialog as wide as it needs; numbers as they are, no NaN."""
+    import pandas as pd
+
+    rows = [
+        {str(name): NO_LINK if pd.isna(value) else cell(_text(value)) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+    return markdown_table(rows, max_rows=max_rows)
+
+
+def _text(value: object) -> str:
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)
 
 
 def cell(words: object) -> str:
-    """Text as a cell of a markdown table."""
-    return "".join(f"\\{character}" if character in "[]|\\*_`<" else character for character in str(words)) or NO_LINK
+    """Text as a cell of a markdown table: one line, nothing of it markdown."""
+    line = " ".join(str(words).split())
+    return "".join(f"\\{character}" if character in "[]|\\*_`<" else character for character in line) or NO_LINK

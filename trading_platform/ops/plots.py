@@ -43,10 +43,14 @@ MAX_BARS = 20
 
 @dataclass(frozen=True)
 class Marker:
-    """A decision to draw on candles. ``ts_utc`` is tz-aware; it is drawn at the bar that was running then."""
+    """A decision or a fill to draw on candles. ``ts_utc`` is tz-aware; it is drawn at the bar that was running then.
+
+    With a ``price`` a dash marks it.
+    """
 
     ts_utc: datetime
     side: Literal["LONG", "SHORT", "FLAT", "BUY", "SELL"]
+    price: float | None = None
 
 
 def sparkline(values: Sequence[float], label: str = "") -> dg.MarkdownMetadataValue:
@@ -106,7 +110,8 @@ def candles(
     spread = y.high - y.low
     last = drawn[-1]
     color = UP if last.close >= last.open else DOWN
-    legend = "▲ long ▼ short ○ flat" if markers else ""
+    traded = all(marker.side in ("BUY", "SELL") for marker in markers)
+    legend = "" if not markers else "▲ bought ▼ sold" if traded else "▲ long ▼ short ○ flat"
     parts = [
         time_axis([candle.ts for candle in drawn], xs, time_zone, top=TOP, bottom=370),
         svg.y_axis(y, LEFT, RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(6)], avoid=y(last.close)),
@@ -114,6 +119,7 @@ def candles(
         *(_volume_shapes(drawn, xs, pitch) if has_volume else []),
         *_extremes(drawn, xs, y, spread),
         *_marker_shapes(drawn, xs, y, markers),
+        _price_marks(drawn, xs, y, markers),
         svg.path(f"M{LEFT} {svg.px(y(last.close))}H{RIGHT}", stroke=color, width=0.8, extra=' stroke-dasharray="2 3"'),
         svg.tag(RIGHT + 3, y(last.close), svg.number(last.close, spread), color),
         heading(title, joined(legend, days_shown(drawn[0].ts, last.ts, time_zone), change(drawn[0].open, last.close))),
@@ -327,6 +333,17 @@ def _marker_shapes(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, mark
         svg.path("".join(down), fill="#d29922"),
         svg.path("".join(rings), stroke=TEXT, width=1.6),
     ]
+
+
+def _price_marks(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, markers: Sequence[Marker]) -> str:
+    """A dash at each price that a marker has and the picture reaches."""
+    starts = [candle.ts for candle in drawn]
+    dashes = {
+        f"M{svg.px(xs[max(bisect_right(starts, marker.ts_utc) - 1, 0)] - 8)} {svg.px(y(marker.price))}h16"
+        for marker in markers
+        if marker.price is not None and y.low <= marker.price <= y.high and marker.ts_utc >= starts[0]
+    }
+    return svg.path("".join(sorted(dashes)), stroke=LINE, width=2)
 
 
 def _drawdowns(values: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
 
 STATUSES = [status.value for status in OrderStatus]
 SIDES = ["BUY", "SELL"]
-SIGNAL_VERSION = "Signals it was made of: <Dagster run that made them>#<digest of the rows>; empty: made of none"
+SIGNAL_VERSION = "Signals it was made of: the Dagster run that made them, #, digest of the rows; empty: none"
 MODEL_VERSION = "Model that decided; empty where a rule did"
 CODE_VERSION = "Version of the platform that decided"
 

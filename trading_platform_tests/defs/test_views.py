@@ -60,21 +60,24 @@ def test_signals_of_an_earlier_run_are_named_by_that_run(own_world: MakeWorld) -
     assert SignalVersion.parse(str(version)).run_id == made.run_id != decided.run_id
 
 
-def test_the_blotter_tells_of_each_order_what_a_trader_asks(traded: Traded) -> None:
+def test_orders_at_a_glance_and_the_blotter_tell_what_a_trader_asks(traded: Traded) -> None:
     world, result = traded
-    rows = records(metadata_of(result, *ORDERS)["orders"])
-    orders = world.table(*ORDERS)
-    assert [row["symbol"] for row in rows] == sorted(orders["symbol"])
-    for row in rows:
-        assert row["time_utc"].startswith("2013-02-28 20:45")
-        assert (row["side"], row["type"], row["status"], row["limit"]) == ("BUY", "MKT", "filled", None)
-        assert row["filled"] == row["quantity"]
-        assert row["commission"] > 0
-        assert "momentum" in row["why"]
     said = metadata_of(result, *ORDERS)
+    rows = records(said["orders"])
+    orders = world.table(*ORDERS).sort_values("symbol")
+    assert [row["order"] for row in rows] == [f"BUY {o.quantity:g} {o.symbol}" for o in orders.itertuples()]
+    for row in rows:
+        assert row["time_utc"].startswith("20:45")
+        assert (row["type"], row["status"]) == ("MKT", "filled")
+        assert row["fee"] > 0
     assert said["mode"] == f"paper account {ACCOUNT}"
+    assert said["refusals"] == "none"
     assert said["filled_orders"] == 2
-    assert said["commission_usd"] == pytest.approx(sum(row["commission"] for row in rows), abs=0.01)
+    assert said["commission_usd"] == pytest.approx(sum(row["fee"] for row in rows), abs=0.01)
+    head, _, *lines = said["blotter"].rstrip().splitlines()
+    assert "| decision price | slippage, bps | commission | why |" in head
+    assert len(lines) == 2
+    assert all("| filled |" in line and "momentum" in line for line in lines)
 
 
 def test_fills_are_drawn_on_candles(traded: Traded) -> None:
@@ -129,7 +132,8 @@ def test_refusals_are_told_by_reason_with_their_numbers(own_world: MakeWorld) ->
     said = metadata_of(result, *DECISIONS)
     assert (said["approved_at_decision"], said["refused_at_decision"]) == (0, 2)
     assert records(said["reasons"]) == [{"reason_code": "NoHalt", "refusals": 2}]
-    assert {"losses look odd" in row["reason"] for row in records(said["refused"])} == {True}
+    assert {row["reason_code"] for row in records(said["refused"])} == {"NoHalt"}
+    assert said["refused_in_full"].count("losses look odd") == 2
     assert said["refusals"].startswith("![momentum: refused by risk: NoHalt 2]")
     assert metadata_of(result, *EXECUTIONS)["refusals"].startswith("![All strategies: refused by risk: NoHalt 2]")
 
@@ -141,7 +145,8 @@ def test_performance_has_figures_curves_and_each_strategys_part(traded: Traded) 
     assert figures["Sharpe ratio"] == "not yet"  # one day only
     assert float(figures["commissions, USD"]) > 0
     (strategy,) = records(said["by_strategy"])
-    assert (strategy["strategy"], strategy["fills"]) == ("momentum", 2)
+    assert strategy["strategy"] == "momentum"
+    assert "| momentum | 2 |" in said["by_strategy_in_full"]
     assert strategy["net_pnl"] == pytest.approx(
         strategy["realized"] + strategy["unrealized"] - strategy["commissions"], abs=0.02
     )

@@ -137,7 +137,13 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         lake: LakeResource,
     ) -> Outputs:
-        from trading_platform.defs.orders.views import blotter, fills_on_candles, order_facts, trace_of_orders
+        from trading_platform.defs.orders.views import (
+            blotter,
+            fills_on_candles,
+            order_facts,
+            orders_at_a_glance,
+            trace_of_orders,
+        )
         from trading_platform.execution.tables import orders_table
         from trading_platform.execution.trade import submit_current_tick
         from trading_platform.schemas.orders import Orders
@@ -157,9 +163,10 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
                 "mode": f"{run.settings.mode} account {sent.account}",
                 "new_orders": sent.new_orders,
                 "outcome": sent.outcome,
-                "refusals": list(sent.refusals),
+                "refusals": list(sent.refusals) or "none",
                 **order_facts(frame),
-                "orders": blotter(frame),
+                "orders": orders_at_a_glance(frame),
+                "blotter": blotter(frame),
                 **fills_on_candles(lake, spec, frame, fills),
                 "trace": trace_of_orders(frame, {spec.name: spec}),
             },
@@ -271,11 +278,11 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
                 "mode": f"{platform.settings.mode} account {report.account}",
                 "new_fills": report.new_fills,
                 "kill_switch": list(killed.sentences) if killed is not None else "not touched",
-                "commission_usd": float(frame["commission_usd"].sum()),
-                "fills": fills_table(frame),
+                "commission_usd": round(float(frame["commission_usd"].sum()), 2),
                 "trace": trace_of_fills(frame, {spec.name: spec for spec in platform.specs}),
                 **slippage_facts(frame),
                 "refusals": refusals_over_time(book, report.account, platform.now().date().isoformat()),
+                "fills": fills_table(frame),
             },
             checks=[reconciled],
         )

@@ -137,7 +137,7 @@ def performance(
         PERFORMANCE,
         metadata={
             "mode": f"{platform.settings.mode} account {summary.account}",
-            "breached_limits": list(breaches),
+            "breached_limits": list(breaches) or "none",
             "kill_switch": list(killed.sentences) if killed is not None else "not touched",
             **performance_facts(book, frame, strategy_figures(book, summary.account, marks)),
         },

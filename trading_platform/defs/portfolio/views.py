@@ -8,6 +8,7 @@ import dagster as dg
 
 from trading_platform.execution.equity import EquityAgreement
 from trading_platform.execution.portfolio import account_figures
+from trading_platform.ops.links import frame_in_full
 from trading_platform.ops.metadata import clean, table_metadata
 from trading_platform.ops.order_plots import exposure_over_time
 from trading_platform.ops.plots import equity_curve
@@ -21,6 +22,7 @@ CENTS = 2
 PERCENT = ("total_return", "annual_return", "annual_volatility", "max_drawdown", "current_drawdown", "hit_rate")
 """Figures that are fractions: they are shown in percent."""
 IN_WORDS = {
+    "periods": "days with a return",
     "total_return": "return, time-weighted",
     "annual_return": "return per year",
     "annual_volatility": "volatility per year",
@@ -49,21 +51,17 @@ def holdings(positions: pd.DataFrame, equity: float) -> dg.TableMetadataValue | 
     """The open positions, the largest first, with what each is of equity and what it earned."""
     import pandas as pd
 
-    held = positions[(positions["quantity"] != 0) | (positions["ledger_quantity"] != 0)]
-    held = held.sort_values("market_value_usd", key=abs, ascending=False)
-    cost = held["quantity"] * held["average_price_usd"]
+    held = positions[positions["quantity"] != 0].sort_values("market_value_usd", key=abs, ascending=False)
     return table_metadata(
         pd.DataFrame(
             {
                 "symbol": held["symbol"],
                 "quantity": held["quantity"],
-                "by_fills": held["ledger_quantity"],
                 "avg_price": held["average_price_usd"].round(4),
                 "last": held["last_price_usd"],
                 "value_usd": held["market_value_usd"].round(CENTS),
-                "of_equity_pct": (held["market_value_usd"] / equity * 100).round(2),
-                "unrealized_usd": held["unrealized_pnl_usd"].round(CENTS),
-                "unrealized_pct": (held["unrealized_pnl_usd"] / cost.abs() * 100).round(2),
+                "equity_pct": (held["market_value_usd"] / equity * 100).round(2),
+                "unrealized": held["unrealized_pnl_usd"].round(CENTS),
             }
         )
     )
@@ -80,12 +78,12 @@ def performance_facts(ledger: Ledger, performance: pd.DataFrame, strategies: pd.
         "equity_usd": float(latest["equity_usd"]),
         "cash_usd": float(latest["cash_usd"]),
         "gross_exposure_usd": float(latest["gross_exposure_usd"]),
-        "drawdown_pct": float(latest["drawdown_pct"]),
-        "return_pct": float(latest["growth_of_1_usd"] - 1) * 100,
-        "figures": figures_table(figures),
-        "by_strategy": strategy_table(strategies),
+        "drawdown_pct": round(float(latest["drawdown_pct"]), 4),
+        "return_pct": round(float(latest["growth_of_1_usd"] - 1) * 100, 4),
         "equity": equity_curve(curve, growth=performance["growth_of_1_usd"].tolist()),
         "exposure": exposure_over_time(list(exposure.itertuples(index=False, name=None))),
+        **strategy_tables(strategies),
+        "figures": figures_table(figures),
     }
 
 
@@ -103,16 +101,16 @@ def figures_table(figures: dict[str, Any]) -> dg.TableMetadataValue | dg.TextMet
     return table_metadata(rows)
 
 
-def strategy_table(strategies: pd.DataFrame) -> dg.TableMetadataValue | dg.TextMetadataValue:
-    """Each strategy's profit and costs, to the cent."""
+def strategy_tables(strategies: pd.DataFrame) -> dict[str, Any]:
+    """Each strategy's profit and costs, to the cent: what matters most beside each other, and all of it in a dialog."""
     if strategies.empty:
-        return table_metadata([])
-    rounded = strategies.round(CENTS)
-    return table_metadata(
-        rounded.assign(hit_rate=(strategies["hit_rate"].astype(float) * 100).round(1)).rename(
-            columns={"hit_rate": "hit_rate_pct"}
-        )
-    )
+        return {"by_strategy": "no fills yet"}
+    rounded = strategies.round(CENTS).assign(hit_rate=(strategies["hit_rate"].astype(float) * 100).round(1))
+    rounded = rounded.rename(columns={"hit_rate": "hit_rate_pct"})
+    return {
+        "by_strategy": table_metadata(rounded[["strategy", "net_pnl", "realized", "unrealized", "commissions"]]),
+        "by_strategy_in_full": frame_in_full(rounded),
+    }
 
 
 def cash_check(key: dg.AssetKey, name: str, performance: pd.DataFrame, recent: pd.DataFrame) -> dg.AssetCheckResult:
