@@ -119,12 +119,13 @@ def account_figures(ledger: Ledger, performance: pd.DataFrame) -> dict[str, Any]
     account = str(performance["account"].iloc[0])
     days = performance.groupby(performance["ts_utc"].dt.date)[["equity_usd", "growth_of_1_usd"]].last()
     has_weekends = any(day.weekday() >= SATURDAY for day in days.index)
-    curve = (days["growth_of_1_usd"] * performance["equity_usd"].iloc[0]).tolist()
+    curve = days["growth_of_1_usd"].tolist()
     book = book_from_fills([fill.execution for fill in ledger.fills(account)])
     figures = {
         **asdict(curve_figures(curve, DAYS_PER_YEAR if has_weekends else SESSIONS_PER_YEAR)),
         **asdict(trade_figures(book, days["equity_usd"].tolist())),
         "realized_pnl_usd": book.realized_pnl,
+        "first_equity": performance["equity_usd"].iloc[0],
         "last_equity": performance["equity_usd"].iloc[-1],
         "external_flows_usd": performance["external_flow_usd"].sum(),
     }

@@ -108,6 +108,12 @@ def test_deposits_and_withdrawals_are_flows_and_no_performance(ledger):
     assert np.allclose(frame["drawdown_pct"], 0)
 
 
+def test_an_account_that_was_read_before_its_first_deposit_has_figures_all_the_same(ledger):
+    frame = read(ledger, (0, 0), (1000, 1000), (1100, 1000))
+    assert list(frame["growth_of_1_usd"]) == pytest.approx([1, 1, 1.1])
+    assert account_figures(ledger, frame)["first_equity"] == 0
+
+
 def test_cash_follows_from_the_baseline_and_the_fills_since(ledger):
     ledger.record_executions([make_execution(700)], at=NOW, run_id=RUN)  # 10 for 170.50 and a dollar
     frame = read(ledger, ("10000", "10000"), ("10000", "10000"), ("9999", "8294"))

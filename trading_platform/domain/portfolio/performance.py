@@ -93,8 +93,10 @@ def time_weighted_index(equity: Sequence[float], flows: Sequence[float]) -> Floa
         equity: account value at each point, USD, oldest first.
         flows: what arrived since the point before (positive) or left (negative), USD; the first is ignored.
 
+    A period that begins without money, such as before the first deposit, has no return and counts as none.
+
     Raises:
-        ValueError: lengths differ, or a value is not finite and positive, flows taken away.
+        ValueError: lengths differ, a value is not finite, or all was lost: from there on there is no return.
     """
     curve, moved = np.asarray(equity, dtype=np.float64), np.asarray(flows, dtype=np.float64)
     if curve.shape != moved.shape:
@@ -102,11 +104,12 @@ def time_weighted_index(equity: Sequence[float], flows: Sequence[float]) -> Floa
         raise ValueError(msg)
     if not len(curve):
         return curve
-    earned = np.append(curve[:1], curve[1:] - moved[1:])
-    if not np.isfinite(earned).all() or (earned <= 0).any() or (curve <= 0).any():
-        msg = "equity must be finite and positive, flows taken away too: look for missing prices in the valuation"
+    begun, earned = curve[:-1], curve[1:] - moved[1:]
+    has_money = begun > 0
+    if not np.isfinite(curve).all() or not np.isfinite(earned).all() or (earned[has_money] <= 0).any():
+        msg = "equity must be finite, and positive with flows taken away: look for missing prices in the valuation"
         raise ValueError(msg)
-    index: FloatArray = np.cumprod(np.append(1.0, earned[1:] / curve[:-1]))
+    index: FloatArray = np.cumprod(np.append(1.0, np.where(has_money, earned, 1.0) / np.where(has_money, begun, 1.0)))
     return index
 
 

@@ -94,6 +94,10 @@ def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss():
     assert time_weighted_index([100.0, 200.0, 150.0, 165.0], [0, 100.0, -50.0, 0]) == pytest.approx([1, 1, 1, 1.1])
 
 
+def test_an_account_that_was_empty_before_its_first_deposit_has_returns_from_then_on():
+    assert time_weighted_index([0.0, 0.0, 100.0, 110.0], [0, 0, 100.0, 0]) == pytest.approx([1, 1, 1, 1.1])
+
+
 def test_without_flows_the_index_is_the_equity_itself():
     assert time_weighted_index([100.0, 110.0], [0.0, 0.0]) == pytest.approx([1, 1.1])
     assert len(time_weighted_index([], [])) == 0
@@ -102,8 +106,9 @@ def test_without_flows_the_index_is_the_equity_itself():
 @pytest.mark.parametrize(
     ("equity", "flows", "says"),
     [
-        ([100.0, 50.0], [0.0, 60.0], "finite and positive"),
-        ([100.0, float("nan")], [0.0, 0.0], "finite and positive"),
+        ([100.0, 50.0], [0.0, 60.0], "finite, and positive"),
+        ([100.0, float("nan")], [0.0, 0.0], "finite, and positive"),
+        ([100.0, 0.0], [0.0, 0.0], "finite, and positive"),
         ([100.0], [], "one flow for each point"),
     ],
 )
