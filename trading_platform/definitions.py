@@ -16,7 +16,12 @@ from trading_platform.defs.jobs import build_jobs
 from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS
 from trading_platform.defs.market_data.assets import build_bars, build_instruments
 from trading_platform.defs.market_data.corporate_actions import build_corporate_actions
-from trading_platform.defs.orders.assets import build_executions, build_order_intents, build_orders
+from trading_platform.defs.orders.assets import (
+    build_executions,
+    build_order_intents,
+    build_orders,
+    build_risk_decisions,
+)
 from trading_platform.defs.portfolio.assets import performance, positions
 from trading_platform.defs.research.assets import build_session_run
 from trading_platform.defs.schedules import build_schedules
@@ -30,6 +35,8 @@ from trading_platform.resources.platform import PlatformResource, configured_fee
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
 
 DEFAULT_PORT = 4002
+CHAIN = (build_signals, build_order_intents, build_orders, build_risk_decisions)
+"""What each strategy has of its own, upstream first."""
 CLIENT_IDS = 16
 """How many API client ids, from the configured one on, runs at the same time may use; IBKR has 32."""
 
@@ -75,7 +82,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *(asset for feed in feeds for asset in build_bars(feed)),
             *build_corporate_actions(feeds),
             *(build_features(feed) for feed in feeds if feed.strategies),
-            *(build(spec) for spec in specs for build in (build_signals, build_order_intents, build_orders)),
+            *(build(spec) for spec in specs for build in CHAIN),
             build_executions(specs),
             positions,
             performance,

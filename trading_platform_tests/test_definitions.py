@@ -62,6 +62,7 @@ def test_every_strategy_has_its_whole_chain(graph):
             ("signals", f"{spec.name}_signals"),
             ("orders", f"{spec.name}_order_intents"),
             ("orders", f"{spec.name}_orders"),
+            ("orders", f"{spec.name}_risk_decisions"),
             ("research", f"{spec.name}_session_run"),
         }
         assert chain <= paths

@@ -16,7 +16,7 @@ import dagster as dg
 from trading_platform.defs.features.assets import features_key
 from trading_platform.defs.market_data.assets import INSTRUMENTS, quarantined_key, raw_key, validated_key
 from trading_platform.defs.market_data.corporate_actions import CORPORATE_ACTIONS
-from trading_platform.defs.orders.assets import EXECUTIONS, intents_key, orders_key
+from trading_platform.defs.orders.assets import EXECUTIONS, intents_key, orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key
 from trading_platform.defs.signals.assets import signals_key
@@ -62,8 +62,8 @@ def bars_keys(feed: Feed) -> tuple[Key, ...]:
 
 
 def chain_keys(spec: StrategySpec) -> tuple[Key, ...]:
-    """What a strategy adds to its feed, up to its orders."""
-    return signals_key(spec.name), intents_key(spec.name), orders_key(spec.name)
+    """What a strategy adds to its feed, up to its orders and what risk said of them."""
+    return signals_key(spec.name), intents_key(spec.name), orders_key(spec.name), risk_decisions_key(spec.name)
 
 
 def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[AssetJob]:

@@ -48,6 +48,8 @@ def decide_tick(
     code_version: str,
     world: str,
     newest_bars: Mapping[str, datetime] | None = None,
+    signal_version: str | None = None,
+    model_version: str | None = None,
 ) -> DecidedTick:
     """Decide the tick, unless it has been decided before.
 
@@ -60,6 +62,8 @@ def decide_tick(
         newest_bars: start of each symbol's newest bar that has ended, tz-aware UTC; ``None``: not known.
         clock: asked once everything was gathered. Hundreds of quotes take a while at the broker's pace, and ages
             are judged at the moment they are known, not at the one the asking began.
+        signal_version: names the signals, for tracing; see ``execution.versions``.
+        model_version: names the model that made them; ``None`` where a rule did.
 
     Raises:
         BrokerError: the broker's account can't be read; nothing was stored.
@@ -106,5 +110,11 @@ def decide_tick(
         code_version=code_version,
         world=world,
     )
-    record = ledger.record_tick(tick, judged, cancels=plan.cancels)
+    record = ledger.record_tick(
+        tick,
+        judged,
+        cancels=plan.cancels,
+        signal_version=signal_version,
+        model_version=model_version,
+    )
     return DecidedTick(record, plan.skipped, equity_of(context))

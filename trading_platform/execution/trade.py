@@ -31,6 +31,7 @@ from trading_platform.execution.decide import decide_tick
 from trading_platform.execution.observe import due_bars, observe
 from trading_platform.execution.report import SubmissionReport
 from trading_platform.execution.submit import SETTLE_SECONDS, submit_tick
+from trading_platform.execution.versions import signal_version
 from trading_platform.settings import Settings
 from trading_platform.storage.ledger import Ledger
 
@@ -46,7 +47,8 @@ class OrderRun:
     """One Dagster run of one strategy's orders.
 
     ``connect`` opens the broker connection when first needed; ``quarantined`` looks up the symbols with bars that
-    failed validation in the session; ``newest_bars`` each symbol's newest bar that has ended, ``None`` if unknown.
+    failed validation in the session; ``newest_bars`` each symbol's newest bar that has ended, ``None`` if unknown;
+    ``signals_run_id`` names the Dagster run that made the session's signals.
     """
 
     spec: StrategySpec
@@ -61,6 +63,7 @@ class OrderRun:
     quarantined: Callable[[], frozenset[str]]
     log: Callable[[str], object]
     newest_bars: Callable[[], Mapping[str, datetime] | None] = lambda: None
+    signals_run_id: Callable[[], str | None] = lambda: None
 
     @cached_property
     def calendar(self) -> TradingCalendar:
@@ -142,6 +145,7 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
         run_id=run.run_id,
         code_version=metadata.version("trading-platform"),
         world=run.settings.world.name,
+        signal_version=str(signal_version(run.signals_run_id(), at_tick)),
     )
     tick = decided.record.tick
     if decided.record.is_new:

@@ -11,13 +11,25 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal, TypeVar
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
 from trading_platform.ops import svg
+from trading_platform.ops.axes import (
+    LEFT,
+    NO_DATA,
+    RIGHT,
+    TOP,
+    WIDTH,
+    change,
+    days_shown,
+    heading,
+    joined,
+    thinned,
+    time_axis,
+)
 from trading_platform.ops.svg import DOWN, GRID, LINE, TEXT, UP, Scale
 
 if TYPE_CHECKING:
@@ -28,17 +40,17 @@ MAX_CANDLES = 180
 MAX_CURVE_POINTS = 240
 MAX_BARS = 20
 
-_WIDTH, _LEFT, _RIGHT, _TOP = 760, 12, 686, 34
-_NO_DATA = "no data"
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True)
 class Marker:
-    """A decision to draw on candles. ``ts_utc`` is tz-aware; it is drawn at the bar that was running then."""
+    """A decision or a fill to draw on candles. ``ts_utc`` is tz-aware; it is drawn at the bar that was running then.
+
+    With a ``price`` a dash marks it.
+    """
 
     ts_utc: datetime
     side: Literal["LONG", "SHORT", "FLAT", "BUY", "SELL"]
+    price: float | None = None
 
 
 def sparkline(values: Sequence[float], label: str = "") -> dg.MarkdownMetadataValue:
@@ -50,8 +62,8 @@ def sparkline(values: Sequence[float], label: str = "") -> dg.MarkdownMetadataVa
     """
     known = [float(value) for value in values if svg.is_number(value)]
     if not known:
-        return dg.MetadataValue.md(_NO_DATA)
-    thin = _thin(known if len(values) > SPARKLINE_POINTS else [float(value) for value in values], SPARKLINE_POINTS)
+        return dg.MetadataValue.md(NO_DATA)
+    thin = thinned(known if len(values) > SPARKLINE_POINTS else [float(value) for value in values], SPARKLINE_POINTS)
     low, high, last = min(known), max(known), known[-1]
     y = Scale.around(known, 26, 2, margin=0)
     step = 120 / max(len(thin) - 1, 1)
@@ -89,72 +101,87 @@ def candles(
     """
     drawn = _merge(_candles(bars), MAX_CANDLES)
     if not drawn:
-        return dg.MetadataValue.md(_NO_DATA)
+        return dg.MetadataValue.md(NO_DATA)
     has_volume = any(candle.volume > 0 for candle in drawn)
     bottom = 296 if has_volume else 366
-    y = Scale.around([v for candle in drawn for v in (candle.low, candle.high)], bottom, _TOP, margin=0.08)
-    pitch = (_RIGHT - _LEFT) / max(len(drawn), 12)
-    xs = [_LEFT + pitch * (i + 0.5) for i in range(len(drawn))]
+    y = Scale.around([v for candle in drawn for v in (candle.low, candle.high)], bottom, TOP, margin=0.08)
+    pitch = (RIGHT - LEFT) / max(len(drawn), 12)
+    xs = [LEFT + pitch * (i + 0.5) for i in range(len(drawn))]
     spread = y.high - y.low
     last = drawn[-1]
     color = UP if last.close >= last.open else DOWN
-    legend = "▲ long ▼ short ○ flat" if markers else ""
+    traded = all(marker.side in ("BUY", "SELL") for marker in markers)
+    legend = "" if not markers else "▲ bought ▼ sold" if traded else "▲ long ▼ short ○ flat"
     parts = [
-        _time_axis([candle.ts for candle in drawn], xs, time_zone, top=_TOP, bottom=370),
-        svg.y_axis(y, _LEFT, _RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(6)], avoid=y(last.close)),
+        time_axis([candle.ts for candle in drawn], xs, time_zone, top=TOP, bottom=370),
+        svg.y_axis(y, LEFT, RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(6)], avoid=y(last.close)),
         *_candle_shapes(drawn, xs, y, pitch),
         *(_volume_shapes(drawn, xs, pitch) if has_volume else []),
         *_extremes(drawn, xs, y, spread),
         *_marker_shapes(drawn, xs, y, markers),
-        svg.path(
-            f"M{_LEFT} {svg.px(y(last.close))}H{_RIGHT}", stroke=color, width=0.8, extra=' stroke-dasharray="2 3"'
-        ),
-        svg.tag(_RIGHT + 3, y(last.close), svg.number(last.close, spread), color),
-        _heading(title, _facts(legend, _dates(drawn[0].ts, last.ts, time_zone), _change(drawn[0].open, last.close))),
+        _price_marks(drawn, xs, y, markers),
+        svg.path(f"M{LEFT} {svg.px(y(last.close))}H{RIGHT}", stroke=color, width=0.8, extra=' stroke-dasharray="2 3"'),
+        svg.tag(RIGHT + 3, y(last.close), svg.number(last.close, spread), color),
+        heading(title, joined(legend, days_shown(drawn[0].ts, last.ts, time_zone), change(drawn[0].open, last.close))),
     ]
     alt = f"{title or 'candles'}: {len(drawn)} candles, last {svg.number(last.close, spread)}"
-    return dg.MetadataValue.md(svg.markdown_image(svg.document(_WIDTH, 392, parts), alt))
+    return dg.MetadataValue.md(svg.markdown_image(svg.document(WIDTH, 392, parts), alt))
 
 
 def equity_curve(
-    points: Sequence[tuple[datetime, float]], *, title: str = "Equity", time_zone: str = "UTC"
+    points: Sequence[tuple[datetime, float]],
+    *,
+    growth: Sequence[float] | None = None,
+    title: str = "Equity",
+    time_zone: str = "UTC",
 ) -> dg.MarkdownMetadataValue:
     """Equity in USD over time, with its distance from the highest value so far below it.
 
     Args:
         points: (tz-aware instant, equity), oldest first; more than 240 are thinned.
+        growth: time-weighted value of 1 USD at each point. With it drawdown and change are taken from it, so that
+            deposits and withdrawals move the line and nothing else.
         title: shown above.
         time_zone: of the axis labels.
     """
     known = [value for _, value in points if svg.is_number(value)]
     if not known:
-        return dg.MetadataValue.md(_NO_DATA)
+        return dg.MetadataValue.md(NO_DATA)
+    worth = list(growth) if growth is not None else [value for _, value in points]
     if len(points) > MAX_CURVE_POINTS:  # a gap would be thinner than the line
+        worth = [value for value, (_, equity) in zip(worth, points, strict=True) if svg.is_number(equity)]
         points = [point for point in points if svg.is_number(point[1])]
-    thin = _thin(list(points), MAX_CURVE_POINTS)
-    y = Scale.around(known, 252, _TOP + 4, margin=0.08)
-    pitch = (_RIGHT - _LEFT) / max(len(thin) - 1, 1)
-    xs = [_LEFT + pitch * i for i in range(len(thin))] if len(thin) > 1 else [(_LEFT + _RIGHT) / 2]
+    thin = thinned(list(points), MAX_CURVE_POINTS)
+    known_worth = [value for value in worth if svg.is_number(value)]
+    y = Scale.around(known, 252, TOP + 4, margin=0.08)
+    pitch = (RIGHT - LEFT) / max(len(thin) - 1, 1)
+    xs = [LEFT + pitch * i for i in range(len(thin))] if len(thin) > 1 else [(LEFT + RIGHT) / 2]
     line = [(x, y(v)) if svg.is_number(v) else None for x, (_, v) in zip(xs, thin, strict=True)]
     spread, first, last = y.high - y.low, known[0], known[-1]
     color = UP if last >= first else DOWN
-    dates = _dates(thin[0][0], thin[-1][0], time_zone)
-    start = svg.path(f"M{_LEFT} {svg.px(y(first))}H{_RIGHT}", stroke=GRID, width=0.8, extra=' stroke-dasharray="4 4"')
+    dates = days_shown(thin[0][0], thin[-1][0], time_zone)
+    start = svg.path(f"M{LEFT} {svg.px(y(first))}H{RIGHT}", stroke=GRID, width=0.8, extra=' stroke-dasharray="4 4"')
     parts = [
-        _time_axis([ts for ts, _ in thin], xs, time_zone, top=_TOP, bottom=336),
-        svg.y_axis(y, _LEFT, _RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(5)], avoid=y(last)),
+        time_axis([ts for ts, _ in thin], xs, time_zone, top=TOP, bottom=336),
+        svg.y_axis(y, LEFT, RIGHT, [(v, svg.number(v, spread)) for v in y.ticks(5)], avoid=y(last)),
         start,
         _area(line, 252, LINE),
         svg.path(svg.broken_line(line), stroke=LINE, width=1.8, extra=' stroke-linejoin="round"'),
-        *_drawdown_shapes(_drawdowns([value for _, value in points]), xs),
-        svg.tag(_RIGHT + 3, y(last), svg.number(last, spread), color),
+        *_drawdown_shapes(_drawdowns(worth), xs),
+        svg.tag(RIGHT + 3, y(last), svg.number(last, spread), color),
         svg.dot(*[point for point in line if point is not None][-1], LINE),
-        _heading(
-            title, _facts(dates, _change(first, last), f"low {svg.money(min(known))}", f"high {svg.money(max(known))}")
+        heading(
+            title,
+            joined(
+                dates,
+                change(known_worth[0], known_worth[-1]),
+                f"low {svg.money(min(known))}",
+                f"high {svg.money(max(known))}",
+            ),
         ),
     ]
     alt = f"{title}: last {svg.number(last, spread)}, low {svg.money(min(known))}, high {svg.money(max(known))}"
-    return dg.MetadataValue.md(svg.markdown_image(svg.document(_WIDTH, 358, parts), alt))
+    return dg.MetadataValue.md(svg.markdown_image(svg.document(WIDTH, 358, parts), alt))
 
 
 def exposure_bars(
@@ -179,7 +206,7 @@ def exposure_bars(
     capital = equity if equity is not None and svg.is_number(equity) and equity >= 1 else None
     parts: list[str] = []
     for row, (symbol, value) in enumerate(shown):
-        y = _TOP + 8 + row * 22
+        y = TOP + 8 + row * 22
         start, end = sorted((x(0), x(value)))
         color = UP if value > 0 else DOWN
         share = f" · {value / capital * 100:.1f} %" if capital else ""
@@ -192,8 +219,8 @@ def exposure_bars(
             else svg.text(start - 6, y + 12, svg.money(value), anchor="end")
             + svg.text(x(0) + 6, y + 12, share.removeprefix(" · ")),
         ]
-    bottom = _TOP + 8 + len(shown) * 22
-    parts.append(svg.path(f"M{svg.px(x(0))} {_TOP + 2}V{bottom}", stroke=GRID))
+    bottom = TOP + 8 + len(shown) * 22
+    parts.append(svg.path(f"M{svg.px(x(0))} {TOP + 2}V{bottom}", stroke=GRID))
     if rest:
         gross, net = sum(abs(value) for _, value in rest), sum(value for _, value in rest)
         parts.append(
@@ -203,9 +230,9 @@ def exposure_bars(
     facts = f"gross {svg.money(gross)} · net {svg.money(net)}"
     if capital:
         facts += f" · {gross / capital:.2f}× equity"
-    parts.append(_heading(title, facts))
+    parts.append(heading(title, facts))
     return dg.MetadataValue.md(
-        svg.markdown_image(svg.document(_WIDTH, bottom + (28 if rest else 10), parts), f"{title}: {facts}")
+        svg.markdown_image(svg.document(WIDTH, bottom + (28 if rest else 10), parts), f"{title}: {facts}")
     )
 
 
@@ -271,7 +298,7 @@ def _volume_shapes(drawn: Sequence[_Candle], xs: Sequence[float], pitch: float) 
     bars = [
         svg.path("".join(shapes[color]), stroke=color, width=width, extra=' stroke-opacity=".4"') for color in shapes
     ]
-    return [*bars, svg.text(_RIGHT + 6, 320, "vol " + svg.money(y.high).replace("$", ""))]
+    return [*bars, svg.text(RIGHT + 6, 320, "vol " + svg.money(y.high).replace("$", ""))]
 
 
 def _extremes(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, spread: float) -> list[str]:
@@ -279,7 +306,7 @@ def _extremes(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, spread: f
     lowest = min(range(len(drawn)), key=lambda i: drawn[i].low)
     labels = []
     for i, value, shift in ((highest, drawn[highest].high, -5), (lowest, drawn[lowest].low, 12)):
-        x = min(max(xs[i], _LEFT + 24), _RIGHT - 24)
+        x = min(max(xs[i], LEFT + 24), RIGHT - 24)
         labels.append(svg.text(x, y(value) + shift, svg.number(value, spread), anchor="middle", size=10))
     return labels
 
@@ -308,6 +335,17 @@ def _marker_shapes(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, mark
     ]
 
 
+def _price_marks(drawn: Sequence[_Candle], xs: Sequence[float], y: Scale, markers: Sequence[Marker]) -> str:
+    """A dash at each price that a marker has and the picture reaches."""
+    starts = [candle.ts for candle in drawn]
+    dashes = {
+        f"M{svg.px(xs[max(bisect_right(starts, marker.ts_utc) - 1, 0)] - 8)} {svg.px(y(marker.price))}h16"
+        for marker in markers
+        if marker.price is not None and y.low <= marker.price <= y.high and marker.ts_utc >= starts[0]
+    }
+    return svg.path("".join(sorted(dashes)), stroke=LINE, width=2)
+
+
 def _drawdowns(values: Sequence[float]) -> list[float]:
     """Distance below the highest value so far as a fraction ≤ 0; NaN where there is no value."""
     peak = -math.inf
@@ -321,14 +359,14 @@ def _drawdowns(values: Sequence[float]) -> list[float]:
 def _drawdown_shapes(below: list[float], xs: Sequence[float]) -> list[str]:
     worst = min((value for value in below if svg.is_number(value)), default=0.0)
     y = Scale(min(worst, -1e-4), 0, 334, 272)
-    thin = _thin(below, MAX_CURVE_POINTS)
+    thin = thinned(below, MAX_CURVE_POINTS)
     line = [(x, y(value)) if svg.is_number(value) else None for x, value in zip(xs, thin, strict=True)]
     return [
-        svg.path(f"M{_LEFT} 272H{_RIGHT}", stroke=GRID, width=0.5),
+        svg.path(f"M{LEFT} 272H{RIGHT}", stroke=GRID, width=0.5),
         _area(line, 272, DOWN),
         svg.path(svg.broken_line(line), stroke=DOWN),
-        svg.text(_RIGHT + 6, 276, "drawdown", size=10),
-        svg.text(_RIGHT + 6, 336, f"{worst * 100:.1f} %", fill=DOWN),
+        svg.text(RIGHT + 6, 276, "drawdown", size=10),
+        svg.text(RIGHT + 6, 336, f"{worst * 100:.1f} %", fill=DOWN),
     ]
 
 
@@ -348,61 +386,3 @@ def _area(line: Sequence[svg.Point | None], base: float, fill: str) -> str:
         if len(piece) > 1
     ]
     return svg.path("".join(closed), fill=fill, extra=' fill-opacity=".14"')
-
-
-def _time_axis(stamps: Sequence[datetime], xs: Sequence[float], time_zone: str, *, top: float, bottom: float) -> str:
-    """Labels below, at most seven; a thin line where a session begins when several intraday ones are shown."""
-    is_daily = all(stamp.astimezone(timezone.utc).time() == datetime.min.time() for stamp in stamps)
-    local = [stamp.astimezone(timezone.utc if is_daily else ZoneInfo(time_zone)) for stamp in stamps]
-    days = [moment.date() for moment in local]
-    first_of_day = [i for i in range(1, len(days)) if days[i] != days[i - 1]]
-    span = days[-1] - days[0]
-    form = "%Y-%m" if span.days > 700 else "%b %d" if span.days or is_daily else "%H:%M"
-    separators = ""
-    if span.days and not is_daily and len(first_of_day) <= 12:
-        separators = "".join(f"M{svg.px((xs[i] + xs[i - 1]) / 2)} {top}V{bottom}" for i in first_of_day)
-        at = [0, *first_of_day]
-        form = "%b %d"
-    else:
-        at = list(range(len(local)))
-    every = math.ceil(len(at) / 7)
-    labels = [
-        svg.text(min(max(xs[i], _LEFT + 16), _RIGHT - 10), bottom + 16, local[i].strftime(form), anchor="middle")
-        for i in at[::every]
-    ]
-    zone = svg.text(
-        _WIDTH - 6,
-        bottom + 16,
-        "session" if is_daily else time_zone.rsplit("/", maxsplit=1)[-1].replace("_", " "),
-        anchor="end",
-        size=10,
-    )
-    return svg.path(separators, stroke=GRID, width=0.6, extra=' stroke-opacity=".45"') + "".join(labels) + zone
-
-
-def _heading(title: str, facts: str) -> str:
-    return svg.text(_LEFT, 18, title, size=14, bold=True) + svg.text(_WIDTH - 8, 18, facts, anchor="end", size=12)
-
-
-def _facts(*facts: str) -> str:
-    return " · ".join(fact for fact in facts if fact)
-
-
-def _dates(first: datetime, last: datetime, time_zone: str) -> str:
-    """The day or days that are shown, as dates of the axis."""
-    is_midnight = first.astimezone(timezone.utc).time() == last.astimezone(timezone.utc).time() == datetime.min.time()
-    zone = timezone.utc if is_midnight else ZoneInfo(time_zone)
-    days = [moment.astimezone(zone).date().isoformat() for moment in (first, last)]
-    return " … ".join(dict.fromkeys(days))
-
-
-def _change(first: float, last: float) -> str:
-    """The change in percent; nothing where it says nothing: from zero, or ten thousand times as much."""
-    return f"{(last / first - 1) * 100:+.2f} %" if first > 0 and last / first < 1e4 else ""
-
-
-def _thin(values: list[_T], most: int) -> list[_T]:
-    """At most ``most`` of the values, evenly spread, first and last kept."""
-    if len(values) <= most:
-        return values
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

@@ -10,6 +10,9 @@ from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
 
 STATUSES = [status.value for status in OrderStatus]
 SIDES = ["BUY", "SELL"]
+SIGNAL_VERSION = "Signals it was made of: the Dagster run that made them, #, digest of the rows; empty: none"
+MODEL_VERSION = "Model that decided; empty where a rule did"
+CODE_VERSION = "Version of the platform that decided"
 
 
 class OrderIntents(Table):
@@ -29,8 +32,45 @@ class OrderIntents(Table):
     decision_price_usd: Series[float] = pa.Field(gt=0, description="Price the decision was made at")
     notional_usd: Series[float] = pa.Field(gt=0, description="Quantity times decision price")
     is_approved: Series[bool] = pa.Field(description="Whether every risk control passed")
-    reason_codes: Series[str] = pa.Field(description="Names of the failed controls; empty when approved")
+    reason_codes: Series[str] = pa.Field(description="Codes of the failed controls; empty when approved")
     reasons: Series[str] = pa.Field(description="What the failed controls said; empty when approved")
+    decided_by_run: Series[str] = pa.Field(description="Dagster run that decided the tick")
+    signal_version: Series[str] = pa.Field(description=SIGNAL_VERSION)
+    model_version: Series[str] = pa.Field(description=MODEL_VERSION)
+    code_version: Series[str] = pa.Field(description=CODE_VERSION)
+
+
+class RiskDecisions(Table):
+    """Verdicts on intents, at the decision and again before sending. Key: client_order_id, stage, attempt, control.
+
+    One row per control that refused, or one for the approval.
+    """
+
+    client_order_id: Series[str] = pa.Field(description="The order's name, also the broker's orderRef")
+    account: Series[str] = pa.Field(description="Account; paper accounts start with D")
+    strategy: Series[str] = pa.Field(description="Strategy name")  # type: ignore[assignment]  # hides a helper for hypothesis
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
+    tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
+    side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
+    quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
+    stage: Series[str] = pa.Field(
+        isin=["decision", "submission"], description="decision: at the tick; submission: right before it was sent"
+    )
+    attempt: Series[int] = pa.Field(ge=1, description="1 for the first verdict of the stage, 2 for the next, …")
+    decided_at_utc: Series[UTCStamp] = pa.Field(description="When it was judged")
+    is_approved: Series[bool] = pa.Field(description="Whether every control passed")
+    control: Series[str] = pa.Field(description="The control that refused; empty for an approval")
+    reason_code: Series[str] = pa.Field(
+        description="approved, the control's name, or the name with :unevaluable when it lacked a number"
+    )
+    reason: Series[str] = pa.Field(description="What the control said, with limit and value; empty for an approval")
+    numbers: Series[str] = pa.Field(description="JSON of the numbers the verdict rests on; for an approval by control")
+    controls_asked: Series[int] = pa.Field(ge=0, description="How many controls judged it")
+    dagster_run_id: Series[str] = pa.Field(description="Dagster run that judged it")
+
+    class Config:
+        unique = ["client_order_id", "stage", "attempt", "control"]  # noqa: RUF012 - Pandera reads a plain class
 
 
 class Orders(Table):
@@ -52,6 +92,16 @@ class Orders(Table):
     slippage_bps: Series[float] = pa.Field(
         nullable=True, description="Fill price against decision price, in 1/100 percent; positive is a cost"
     )
+    limit_price: Series[float] = pa.Field(nullable=True, gt=0, description="Limit, USD")
+    decision_price_usd: Series[float] = pa.Field(gt=0, description="Price the decision was made at")
+    commission_usd: Series[float] = pa.Field(nullable=True, description="Of its fills so far; null without a report")
+    sent_at_utc: Series[UTCStamp] = pa.Field(nullable=True, description="When it was handed to the broker")
+    reason: Series[str] = pa.Field(description="Why the strategy wanted it")
+    note: Series[str] = pa.Field(description="What broker or platform last said of it")
+    decided_by_run: Series[str] = pa.Field(description="Dagster run that decided the tick")
+    signal_version: Series[str] = pa.Field(description=SIGNAL_VERSION)
+    model_version: Series[str] = pa.Field(description=MODEL_VERSION)
+    code_version: Series[str] = pa.Field(description=CODE_VERSION)
 
 
 class Executions(Table):
@@ -68,6 +118,15 @@ class Executions(Table):
     price_usd: Series[float] = pa.Field(gt=0, description="Fill price")
     commission_usd: Series[float] = pa.Field(nullable=True, description="Null until the commission report came")
     ts_utc: Series[UTCStamp] = pa.Field(description="When it was executed, broker's clock")
+    session: Series[str] = pa.Field(description="Session of its order, ISO date; empty when placed elsewhere")
+    slippage_bps: Series[float] = pa.Field(
+        nullable=True, description="Price against the order's decision price, in 1/100 percent; positive is a cost"
+    )
+    recorded_by_run: Series[str] = pa.Field(description="Dagster run that took it into the ledger")
+    decided_by_run: Series[str] = pa.Field(description="Dagster run that decided its order; empty: placed elsewhere")
+    signal_version: Series[str] = pa.Field(description=SIGNAL_VERSION)
+    model_version: Series[str] = pa.Field(description=MODEL_VERSION)
+    code_version: Series[str] = pa.Field(description=CODE_VERSION)
 
     class Config:
         unique = ["account", "execution_id"]  # noqa: RUF012 - Pandera reads a plain class

@@ -33,7 +33,17 @@ class Performance(Table):
     equity_usd: Series[float] = pa.Field(description="Net liquidation value")
     cash_usd: Series[float] = pa.Field(description="Cash")
     gross_exposure_usd: Series[float] = pa.Field(ge=0, description="Sum of absolute position values")
-    drawdown_pct: Series[float] = pa.Field(le=0, description="Fall below the highest equity so far, percent")
+    drawdown_pct: Series[float] = pa.Field(
+        le=0, description="Fall below the highest time-weighted value so far, percent"
+    )
+    net_exposure_usd: Series[float] = pa.Field(description="Signed value of all holdings: equity less cash")
+    cash_from_fills_usd: Series[float] = pa.Field(
+        description="Cash that the first reading and the fills since come to, commissions paid"
+    )
+    external_flow_usd: Series[float] = pa.Field(
+        description="Cash that came (or went) since the reading before and no fill explains: deposit, dividend, …"
+    )
+    growth_of_1_usd: Series[float] = pa.Field(gt=0, description="Value of 1 USD of the first reading, time-weighted")
 
     class Config:
         unique = ["account", "ts_utc"]  # noqa: RUF012 - Pandera reads a plain class

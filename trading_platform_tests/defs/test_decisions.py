@@ -117,7 +117,7 @@ class TestTheSessionsLog:
     def test_a_session_is_one_mlflow_run_with_its_orders_and_a_link(self, mlflow: World) -> None:
         from mlflow import MlflowClient
 
-        mlflow.run("momentum_agent")
+        agent = mlflow.run("momentum_agent")
         result = mlflow.run("session_xnys_log", assets=[self.LOG])
         assert result.success, failure_of(result)
         said = metadata_of(result, *self.LOG)
@@ -129,6 +129,21 @@ class TestTheSessionsLog:
         assert run.data.params["lookback"] == "63"
         assert run.data.metrics["traded_notional_usd"] == pytest.approx(100_000, rel=0.01)
         assert run.data.tags["world"] == "as-of-2013-02-28"
+        assert {name: run.data.metrics[name] for name in ("intents", "approved", "refused", "fills")} == {
+            "intents": 2,
+            "approved": 2,
+            "refused": 0,
+            "fills": 2,
+        }
+        assert run.data.metrics["commissions_usd"] > 0
+        assert run.data.metrics["mean_slippage_bps"] == pytest.approx(
+            run.data.metrics["slippage_usd"] / run.data.metrics["traded_notional_usd"] * 10_000
+        )
+        assert run.data.tags["decided_by_runs"] == run.data.tags["filled_by_runs"] == agent.run_id
+        assert run.data.tags["signal_versions"].startswith(f"{agent.run_id}#")
+        artifacts = {file.path for file in MlflowClient(mlflow.mlflow.tracking_uri).list_artifacts(run.info.run_id)}
+        assert artifacts == {"signals.parquet", "orders.parquet", "fills.parquet", "risk_decisions.parquet"}
+        assert said["orders_page"] == "/assets/orders/momentum_orders?view=partitions&partition=2013-02-28"
 
     def test_a_range_of_sessions_is_not_logged(self, own_world: MakeWorld) -> None:
         world = own_world()

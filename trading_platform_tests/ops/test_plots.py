@@ -133,6 +133,24 @@ def test_markers_are_drawn_at_the_bar_that_was_running_and_explained() -> None:
     assert "▲ long" in " ".join(with_markers.itertext())
 
 
+def test_a_fills_price_is_marked_at_its_candle() -> None:
+    frame = bars(wave(20))
+    fill = Marker(frame["ts_utc"].iloc[4], "BUY", float(frame["close"].iloc[4]))
+    with_price, without = candles(frame, [fill]), candles(frame, [Marker(fill.ts_utc, "BUY")])
+    assert "bought" in words(with_price)
+    assert len(list(picture(with_price).iter(f"{SVG}path"))) == len(list(picture(without).iter(f"{SVG}path"))) + 1
+    far = candles(frame, [Marker(fill.ts_utc, "BUY", 1e6)])
+    assert len(list(picture(far).iter(f"{SVG}path"))) == len(list(picture(without).iter(f"{SVG}path")))
+
+
+def test_a_deposit_moves_the_curve_and_is_neither_change_nor_drawdown() -> None:
+    points = [(OPEN + timedelta(minutes=i), value) for i, value in enumerate([100.0, 200.0, 150.0])]
+    drawn = words(equity_curve(points, growth=[1.0, 1.0, 1.0]))
+    assert "+0.00 %" in drawn
+    assert "drawdown 0.0 %" in drawn
+    assert "-25.0 %" in words(equity_curve(points))
+
+
 def test_a_marker_before_the_first_bar_is_not_drawn() -> None:
     frame = bars(wave(20))
     early = picture(candles(frame, [Marker(OPEN - timedelta(days=1), "BUY")]))

@@ -1,4 +1,4 @@
-"""Orders as assets: intents, orders and executions. Only ``<strategy>_orders`` has a side effect.
+"""Orders as assets: intents, orders, risk decisions and executions. Only ``<strategy>_orders`` has a side effect.
 
 The decisions are in ``domain.orders``; what touches ledger and broker is in ``execution``; the ledger is the
 truth, these tables are what people read.
@@ -47,6 +47,11 @@ def intents_key(strategy: str) -> tuple[str, str]:
 def orders_key(strategy: str) -> tuple[str, str]:
     """Key of the strategy's orders."""
     return STAGE, f"{strategy}_orders"
+
+
+def risk_decisions_key(strategy: str) -> tuple[str, str]:
+    """Key of what risk said of the strategy's intents."""
+    return STAGE, f"{strategy}_risk_decisions"
 
 
 def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:
@@ -133,14 +138,21 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         lake: LakeResource,
     ) -> Outputs:
+        from trading_platform.defs.orders.views import (
+            blotter,
+            fills_on_candles,
+            order_facts,
+            orders_at_a_glance,
+            trace_of_orders,
+        )
         from trading_platform.execution.tables import orders_table
         from trading_platform.execution.trade import submit_current_tick
-        from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.orders import Orders
 
         run = _order_run(context, platform, ibkr, ledger, lake, spec.name)
         sent = submit_current_tick(run)
         frame = orders_table(run.ledger, sent.account, spec.name, run.sessions)
+        fills = run.ledger.fills(sent.account, client_order_ids=list(frame["client_order_id"]))
         if sent.refusals:
             context.log.warning("nothing was sent: %s", "; ".join(sent.refusals))
         yield from emit(
@@ -152,14 +164,60 @@ def build_orders(spec: StrategySpec) -> dg.AssetsDefinition:
                 "mode": f"{run.settings.mode} account {sent.account}",
                 "new_orders": sent.new_orders,
                 "outcome": sent.outcome,
-                "refusals": list(sent.refusals),
-                "orders": table_metadata(
-                    frame[["symbol", "side", "quantity", "status", "filled_quantity", "average_price_usd"]]
-                ),
+                "refusals": list(sent.refusals) or "none",
+                **order_facts(frame),
+                "orders": orders_at_a_glance(frame),
+                "blotter": blotter(frame),
+                **fills_on_candles(lake, spec, frame, fills),
+                "trace": trace_of_orders(frame, {spec.name: spec}),
             },
         )
 
     return orders
+
+
+def build_risk_decisions(spec: StrategySpec) -> dg.AssetsDefinition:
+    """The asset ``orders/<strategy>_risk_decisions``."""
+    key = risk_decisions_key(spec.name)
+
+    @asset(
+        key=key,
+        deps=[dg.AssetKey(intents_key(spec.name)), dg.AssetKey(orders_key(spec.name))],
+        check_specs=[contract_check(key, "RiskDecisions")],
+        **by_session(spec.calendar),
+        **table_spec(
+            key,
+            "RiskDecisions",
+            description=f"What risk said of every intent of `{spec.name}` in the session, when the tick was decided "
+            "and again right before sending, with the numbers it used. One row per control that refused, or one for an "
+            "approval; key `client_order_id, stage, attempt, control`; times in UTC.",
+            owner=spec.owner,
+            kinds=["postgres"],
+        ),
+    )
+    def risk_decisions(
+        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
+    ) -> Outputs:
+        from trading_platform.defs.orders.views import decision_facts, refusals_over_time
+        from trading_platform.execution.tables import risk_decisions_table
+        from trading_platform.schemas.orders import RiskDecisions
+
+        account = platform.settings.ibkr_account or ibkr.broker.account
+        sessions = context.partition_keys
+        frame = risk_decisions_table(ledger.ledger, account, spec.name, sessions)
+        yield from emit(
+            context,
+            frame,
+            RiskDecisions,
+            key,
+            metadata={
+                "mode": f"{platform.settings.mode} account {account}",
+                **decision_facts(frame),
+                "refusals": refusals_over_time(ledger.ledger, account, sessions[-1], strategy=spec.name),
+            },
+        )
+
+    return risk_decisions
 
 
 def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
@@ -191,10 +249,10 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
     def executions(
         context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
     ) -> Outputs:
+        from trading_platform.defs.orders.views import fills_table, refusals_over_time, slippage_facts, trace_of_fills
         from trading_platform.execution.kill_switch import engage_on_broken_reconciliation
         from trading_platform.execution.reconcile import reconcile
         from trading_platform.execution.tables import executions_table
-        from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.orders import Executions
 
         book = ledger.ledger
@@ -221,10 +279,11 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
                 "mode": f"{platform.settings.mode} account {report.account}",
                 "new_fills": report.new_fills,
                 "kill_switch": list(killed.sentences) if killed is not None else "not touched",
-                "commission_usd": float(frame["commission_usd"].sum()),
-                "latest": table_metadata(
-                    frame.tail(15)[["ts_utc", "strategy", "symbol", "side", "quantity", "price_usd", "commission_usd"]]
-                ),
+                "commission_usd": round(float(frame["commission_usd"].sum()), 2),
+                "trace": trace_of_fills(frame, {spec.name: spec for spec in platform.specs}),
+                **slippage_facts(frame),
+                "refusals": refusals_over_time(book, report.account, platform.now().date().isoformat()),
+                "fills": fills_table(frame),
             },
             checks=[reconciled],
         )
@@ -256,7 +315,16 @@ def _order_run(
         quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
         newest_bars=lambda: newest_bars(lake, spec, sessions_of(context)),
+        signals_run_id=lambda: _maker_of(context, signals_key(strategy)),
     )
+
+
+def _maker_of(context: dg.AssetExecutionContext, key: tuple[str, str]) -> str | None:
+    """The run that made the newest materialization of the run's last session of an asset."""
+    newest = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(key), asset_partitions=[context.partition_keys[-1]]), limit=1
+    )
+    return newest.records[0].run_id if newest.records else None
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:

@@ -12,6 +12,8 @@ from trading_platform.resources.platform import PlatformResource
 STAGE = "portfolio"
 POSITIONS = (STAGE, "positions")
 PERFORMANCE = (STAGE, "performance")
+CASH_EXPLAINED = "cash_explained_by_fills"
+EQUITY_AGREES = "equity_agrees_with_fills"
 MAIN_CALENDAR = "XNYS"
 """The day of the daily loss begins with its open."""
 
@@ -41,6 +43,7 @@ def positions(
     context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
 ) -> Outputs:
     """Read the account's positions and compare them with the ledger."""
+    from trading_platform.defs.portfolio.views import holdings
     from trading_platform.execution.portfolio import exposure_facts, positions_table
     from trading_platform.ops.metadata import table_metadata
     from trading_platform.ops.plots import exposure_bars
@@ -69,12 +72,11 @@ def positions(
         Positions,
         POSITIONS,
         metadata={
+            "mode": f"{platform.settings.mode} account {ibkr.broker.account}",
             **exposure_facts(frame, equity),
             "unrealized_pnl_usd": float(frame["unrealized_pnl_usd"].sum()),
             "exposure": exposure_bars(values, float(equity)),
-            "positions": table_metadata(
-                frame[["symbol", "quantity", "average_price_usd", "last_price_usd", "unrealized_pnl_usd"]]
-            ),
+            "positions": holdings(frame, float(equity)),
         },
         checks=[agreement],
     )
@@ -83,13 +85,27 @@ def positions(
 @asset(
     key=PERFORMANCE,
     deps=[dg.AssetKey(POSITIONS)],
-    check_specs=[contract_check(PERFORMANCE, "Performance")],
+    check_specs=[
+        contract_check(PERFORMANCE, "Performance"),
+        dg.AssetCheckSpec(
+            CASH_EXPLAINED,
+            asset=dg.AssetKey(PERFORMANCE),
+            description="The first reading and the fills since come to the broker's cash, to the cent. What is left "
+            "over came or went without a trade: deposits, withdrawals, dividends, interest. Warns for seven days.",
+        ),
+        dg.AssetCheckSpec(
+            EQUITY_AGREES,
+            asset=dg.AssetKey(PERFORMANCE),
+            description="Cash and the positions that fills sum up to, at quotes, come to the broker's net liquidation "
+            "value, within the quotes' spread or 0.1 % of each holding, whichever is more. USD only.",
+        ),
+    ],
     pool=IBKR_POOL,
     **table_spec(
         PERFORMANCE,
         "Performance",
-        description="Equity, cash, exposure and drawdown of the account, one row per reading; key "
-        "`account, ts_utc`; USD; times in UTC.",
+        description="Equity, cash, exposure, time-weighted growth and drawdown of the account, and what fills explain "
+        "of its cash. One row per reading; key `account, ts_utc`; USD; times in UTC.",
         owner="team:trading",
         kinds=["ibkr", "postgres"],
     ),
@@ -98,10 +114,11 @@ def performance(
     context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, ledger: LedgerResource
 ) -> Outputs:
     """Record the account's equity and draw its course. A loss beyond the account's limits stops everything."""
+    from trading_platform.defs.portfolio.views import cash_check, equity_check, performance_facts
     from trading_platform.execution.breaches import loss_breaches
+    from trading_platform.execution.equity import compare_equity, recent_flows
     from trading_platform.execution.kill_switch import engage_on_breach
-    from trading_platform.execution.portfolio import account_figures, performance_table
-    from trading_platform.ops.plots import equity_curve
+    from trading_platform.execution.portfolio import performance_table, strategy_figures
     from trading_platform.schemas.portfolio import Performance
 
     book = ledger.ledger
@@ -111,22 +128,21 @@ def performance(
     killed = engage_on_breach(book, ibkr.broker, account=summary.account, breaches=breaches, clock=platform.clock)
     for sentence in killed.sentences if killed is not None else ():
         context.log.error(sentence)
-    frame = performance_table(book, ibkr.broker.account)
-    latest = frame.iloc[-1]
+    frame = performance_table(book, summary.account)
+    agreement, marks = compare_equity(book, ibkr.broker, summary, platform.universe.instruments)
     yield from emit(
         context,
         frame,
         Performance,
         PERFORMANCE,
         metadata={
-            "account": ibkr.broker.account,
-            "breached_limits": list(breaches),
+            "mode": f"{platform.settings.mode} account {summary.account}",
+            "breached_limits": list(breaches) or "none",
             "kill_switch": list(killed.sentences) if killed is not None else "not touched",
-            "equity_usd": float(latest["equity_usd"]),
-            "cash_usd": float(latest["cash_usd"]),
-            "gross_exposure_usd": float(latest["gross_exposure_usd"]),
-            "drawdown_pct": float(latest["drawdown_pct"]),
-            **account_figures(book, frame),
-            "equity": equity_curve(list(zip(frame["ts_utc"], frame["equity_usd"], strict=True))),
+            **performance_facts(book, frame, strategy_figures(book, summary.account, marks)),
         },
+        checks=[
+            cash_check(dg.AssetKey(PERFORMANCE), CASH_EXPLAINED, frame, recent_flows(frame, platform.now())),
+            equity_check(dg.AssetKey(PERFORMANCE), EQUITY_AGREES, agreement),
+        ],
     )

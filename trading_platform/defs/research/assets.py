@@ -1,11 +1,9 @@
 """Research as assets: what MLflow is told of every session a strategy traded."""
 
-from typing import TYPE_CHECKING, Any
-
 import dagster as dg
 
 from trading_platform.defs.common import asset, by_session
-from trading_platform.defs.orders.assets import orders_key
+from trading_platform.defs.orders.assets import orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE
 from trading_platform.defs.signals.assets import signals_key
 from trading_platform.domain.signals.spec import StrategySpec
@@ -14,9 +12,6 @@ from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.resources.mlflow_session import MlflowResource
 from trading_platform.resources.platform import PlatformResource
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STAGE = "research"
 
@@ -35,10 +30,12 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
         deps=[
             dg.AssetKey(signals_key(spec.name)),
             dg.AssetKey(orders_key(spec.name)),
+            dg.AssetKey(risk_decisions_key(spec.name)),
             dg.AssetKey(PERFORMANCE),
         ],
-        description=f"The MLflow run of `{spec.name}` for the session: its parameters, signals, orders and costs. "
-        "One run per session; materializing again updates it. Written for single sessions, not for backfills.",
+        description=f"The MLflow run of `{spec.name}` for the session: its parameters, signals, refusals by reason, "
+        "orders, fills, costs, and which Dagster runs made them. One run per session; materializing again updates it. "
+        "Written for single sessions, not for backfills.",
         owners=[spec.owner],
         kinds={"mlflow"},
         group_name=STAGE,
@@ -52,7 +49,8 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
         lake: LakeResource,
         mlflow: MlflowResource,
     ) -> dg.MaterializeResult[None]:
-        from trading_platform.execution.tables import orders_table
+        from trading_platform.execution.session_activity import read_activity
+        from trading_platform.ops.links import asset_path
         from trading_platform.ops.metadata import clean
 
         if len(context.partition_keys) > 1:
@@ -60,31 +58,20 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
         (session,) = context.partition_keys
         account = platform.settings.ibkr_account or ibkr.broker.account
         signals = lake.get_lake().read_sessions(signals_key(spec.name), [session], is_missing_ok=True)
-        orders = orders_table(ledger.ledger, account, spec.name, [session])
-        metrics = _metrics(signals, orders)
+        activity = read_activity(ledger.ledger, account, spec.name, session)
+        metrics = {"signals": len(signals), **activity.metrics}
         with mlflow.session_run(
             context, strategy=spec.name, session=session, account=account, world=platform.settings.world.name
         ) as run:
             current = platform.spec(spec.name)
             run.log_params({"universe": ",".join(current.universe), "bar_size": current.bar_size, **current.parameters})
             run.log_metrics(metrics)
+            run.log_tags({**activity.tags, "mode": platform.settings.mode})
             run.log_frame("signals", signals)
-            run.log_frame("orders", orders)
+            for name, frame in activity.tables.items():
+                run.log_frame(name, frame)
         link = {"mlflow_run": dg.MetadataValue.url(run.url)} if run.url else {}
-        return dg.MaterializeResult(metadata={**clean({"mlflow_run_id": run.run_id, **metrics}), **link})
+        page = {"orders_page": dg.MetadataValue.url(asset_path(orders_key(spec.name), session))}
+        return dg.MaterializeResult(metadata={**clean({"mlflow_run_id": run.run_id, **metrics}), **link, **page})
 
     return session_run
-
-
-def _metrics(signals: "pd.DataFrame", orders: "pd.DataFrame") -> dict[str, Any]:
-    filled = orders[orders["filled_quantity"] > 0]
-    notional = filled["filled_quantity"] * filled["average_price_usd"]
-    metrics: dict[str, Any] = {
-        "signals": len(signals),
-        "orders": len(orders),
-        "filled_orders": len(filled),
-        "traded_notional_usd": float(notional.sum()),
-    }
-    if len(filled):
-        metrics["mean_slippage_bps"] = float(filled["slippage_bps"].mean())
-    return metrics

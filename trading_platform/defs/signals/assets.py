@@ -22,6 +22,7 @@ from trading_platform.resources.platform import PlatformResource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     import pandas as pd
 
@@ -76,7 +77,7 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
             key,
             metadata={
                 "skipped_sessions": len(context.partition_keys) - len(begun),
-                **(_facts(frame, _recent_bars(lake, spec, decisions[0])) if len(decisions) == 1 else {}),
+                **(_facts(frame, recent_bars(lake, spec, decisions[0].session)) if len(decisions) == 1 else {}),
             },
         )
 
@@ -121,14 +122,12 @@ def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decisions: "Sequenc
     return stored[stored["tick_utc"] < stored["session"].map(newest)] if len(stored) else stored
 
 
-def _recent_bars(lake: LakeResource, spec: StrategySpec, decision: "Decision") -> "pd.DataFrame":
-    """Bars to draw the decision on: of the session, for daily bars of the last sixty sessions."""
+def recent_bars(lake: LakeResource, spec: StrategySpec, session: "date") -> "pd.DataFrame":
+    """Bars to draw a session's decisions on: of the session, for daily bars of the last sixty sessions."""
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.history import look_back
 
-    back = look_back(
-        decision.session, min(60, spec.history_sessions) if spec.is_daily else 1, get_calendar(spec.calendar)
-    )
+    back = look_back(session, min(60, spec.history_sessions) if spec.is_daily else 1, get_calendar(spec.calendar))
     return lake.get_lake().read_sessions(
         validated_key(spec.feed), [session.isoformat() for session in back], is_missing_ok=True
     )

@@ -117,6 +117,10 @@ class OrderIntent:
         return self.request.quantity * self.decision_price
 
 
+UNEVALUABLE = "can't be evaluated"
+"""How the reason of a control that lacked a number begins."""
+
+
 @dataclass(frozen=True)
 class ControlResult:
     """The verdict of one risk control with the numbers it used.
@@ -128,6 +132,11 @@ class ControlResult:
     is_passed: bool
     reason: str
     numbers: Mapping[str, str]
+
+    @property
+    def reason_code(self) -> str:
+        """Short and stable: the control's name, with ``:unevaluable`` when it lacked a number to judge by."""
+        return f"{self.control}:unevaluable" if self.reason.startswith(UNEVALUABLE) else self.control
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,8 @@ class RiskDecision:
 
     @property
     def reason_codes(self) -> tuple[str, ...]:
-        """The names of the controls that did not pass: short, stable, one per sentence in :attr:`reasons`."""
-        return tuple(result.control for result in self.results if not result.is_passed)
+        """The codes of the controls that did not pass, one per sentence in :attr:`reasons`."""
+        return tuple(result.reason_code for result in self.results if not result.is_passed)
 
     @property
     def reasons(self) -> tuple[str, ...]:

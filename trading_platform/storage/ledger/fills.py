@@ -309,4 +309,4 @@ def _fill(row: sa.RowMapping) -> Fill:
         realized_pnl=row["realized_pnl"],
         ts_utc=row["ts_utc"],
     )
-    return Fill(execution, row["strategy"], row["recorded_at"])
+    return Fill(execution, row["strategy"], row["recorded_at"], row["dagster_run_id"])

@@ -73,7 +73,13 @@ class Ledger:
         self._database.forget_schema()
 
     def record_tick(
-        self, tick: Tick, intents: Sequence[tuple[OrderIntent, RiskDecision]], *, cancels: Sequence[str] = ()
+        self,
+        tick: Tick,
+        intents: Sequence[tuple[OrderIntent, RiskDecision]],
+        *,
+        cancels: Sequence[str] = (),
+        signal_version: str | None = None,
+        model_version: str | None = None,
     ) -> TickRecord:
         """Store one decision with its intents, each approved or rejected as decided. The first one wins.
 
@@ -83,13 +89,17 @@ class Ledger:
 
         Args:
             cancels: working orders of the strategy that are to be called off without another in their place.
+            signal_version: names the signals that the intents were made of; ``None`` for orders without signals.
+            model_version: names the model that decided; ``None`` where none did.
 
         Raises:
             ValueError: an intent or decision does not belong to the tick.
             LedgerRefusedError: an intent violates a constraint (quantity, prices).
         """
         with self._database.transaction() as connection:
-            is_new = orders.insert_tick(connection, tick, intents, cancels)
+            is_new = orders.insert_tick(
+                connection, tick, intents, cancels=cancels, signal_version=signal_version, model_version=model_version
+            )
             stored = tick if is_new else orders.select_tick(connection, tick.account, tick.strategy, tick.tick_utc)
             found = orders.select_orders(connection, tick.account, strategy=tick.strategy, tick_utc=tick.tick_utc)
             called_off = orders.select_cancels(connection, tick.account, tick.strategy, tick.tick_utc)
@@ -116,17 +126,22 @@ class Ledger:
         *,
         strategy: str | None = None,
         session: str | None = None,
+        first_session: str | None = None,
         tick_utc: datetime | None = None,
         statuses: Collection[OrderStatus] | None = None,
         client_order_ids: Collection[str] | None = None,
     ) -> list[LedgerOrder]:
-        """Orders that satisfy every given condition, by tick and client order id."""
+        """Orders that satisfy every given condition, by tick and client order id.
+
+        Sessions are ISO dates; ``first_session`` is the earliest that counts.
+        """
         with self._database.transaction() as connection:
             return orders.select_orders(
                 connection,
                 account,
                 strategy=strategy,
                 session=session,
+                first_session=first_session,
                 tick_utc=tick_utc,
                 statuses=statuses,
                 client_order_ids=client_order_ids,

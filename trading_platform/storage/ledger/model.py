@@ -120,6 +120,7 @@ class Fill:
     execution: Execution
     strategy: str | None
     recorded_at: datetime
+    dagster_run_id: str
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,10 @@ def insert_tick(
     connection: sa.Connection,
     tick: Tick,
     intents: Sequence[tuple[OrderIntent, RiskDecision]],
+    *,
     cancels: Sequence[str] = (),
+    signal_version: str | None = None,
+    model_version: str | None = None,
 ) -> bool:
     """Store a tick with its decided intents. Returns False, and stores nothing, if the tick is there already.
 
@@ -57,7 +60,8 @@ def insert_tick(
     if not intents:
         _insert_replacements(connection, tick, [], cancels)
         return True
-    connection.execute(sa.insert(order_intents), [_intent_values(tick, intent) for intent, _ in intents])
+    versions = {"signal_version": signal_version, "model_version": model_version}
+    connection.execute(sa.insert(order_intents), [_intent_values(tick, intent) | versions for intent, _ in intents])
     connection.execute(
         sa.insert(order_events),
         [event_values(tick.account, intent.client_order_id, None, OrderStatus.CREATED, tick) for intent, _ in intents],
@@ -126,6 +130,7 @@ def select_orders(
     *,
     strategy: str | None = None,
     session: str | None = None,
+    first_session: str | None = None,
     tick_utc: datetime | None = None,
     statuses: Collection[OrderStatus] | None = None,
     client_order_ids: Collection[str] | None = None,
@@ -138,6 +143,8 @@ def select_orders(
         query = query.where(columns.strategy == strategy)
     if session is not None:
         query = query.where(columns.session == session)
+    if first_session is not None:
+        query = query.where(columns.session >= first_session)
     if tick_utc is not None:
         query = query.where(columns.tick_utc == tick_utc)
     if statuses is not None:

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import lru_cache
 
-from trading_platform.domain.orders.model import ControlResult, OrderIntent, RiskDecision
+from trading_platform.domain.orders.model import UNEVALUABLE, ControlResult, OrderIntent, RiskDecision
 from trading_platform.domain.orders.risk import controls as controls_package
 from trading_platform.domain.orders.risk.base import RiskControl, name_of, verdict
 from trading_platform.domain.orders.risk.books import approve
@@ -95,6 +95,6 @@ def _ask(control: RiskControl, intent: OrderIntent, context: RiskContext) -> Con
     try:
         return control.evaluate(intent, context)
     except UnevaluableError as error:
-        return verdict(control, f"can't be evaluated: {error}")
+        return verdict(control, f"{UNEVALUABLE}: {error}")
     except Exception as error:  # noqa: BLE001 - whatever breaks inside a control, the order must not pass it
-        return verdict(control, f"can't be evaluated: {type(error).__name__}: {error}")
+        return verdict(control, f"{UNEVALUABLE}: {type(error).__name__}: {error}")
