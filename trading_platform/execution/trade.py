@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class OrderRun:
     """One Dagster run of one strategy's orders.
 
     ``connect`` opens the broker connection when first needed; ``quarantined`` looks up the symbols with bars that
-    failed validation in the session.
+    failed validation in the session. ``fill_wait_seconds`` (real ones) is how long to look for fills after sending.
     """
 
     spec: StrategySpec
@@ -58,6 +58,7 @@ class OrderRun:
     connect: Callable[[], Broker]
     quarantined: Callable[[], frozenset[str]]
     log: Callable[[str], object]
+    fill_wait_seconds: float = FILL_WAIT_SECONDS
 
     @cached_property
     def calendar(self) -> TradingCalendar:
@@ -135,7 +136,7 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
         quarantined=run.quarantined(),
         signal_time_utc=at_tick["as_of_utc"].max().to_pydatetime(),
         run_id=run.run_id,
-        code_version=metadata.version("trading-platform"),
+        code_version=_code_version(),
         world=run.settings.world.name,
     )
     tick = decided.record.tick
@@ -177,7 +178,7 @@ def submit_current_tick(run: OrderRun) -> Sent:
         report,
         clock=run.clock,
         run_id=run.run_id,
-        wait_seconds=FILL_WAIT_SECONDS,
+        wait_seconds=run.fill_wait_seconds,
     )
     return Sent(broker.account, _outcome(report), report.new_orders, ())
 
@@ -215,6 +216,11 @@ class _Guard:
         if decision.is_approved:
             self._context = replace(self._context, approved=(*self._context.approved, intent))
         return decision
+
+
+@lru_cache(maxsize=1)
+def _code_version() -> str:
+    return metadata.version("trading-platform")
 
 
 def _signal(row: Mapping[Any, Any]) -> Signal:

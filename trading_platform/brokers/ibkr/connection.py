@@ -5,7 +5,7 @@ without which the gateway does not name its accounts: the library's own connect 
 orders and account values first, so it isn't used. Nothing is synchronized at connect: everything is asked
 for afresh when it is needed.
 
-Pacing: ``ib_insync.Client`` queues what would exceed 45 messages in a second (IBKR allows 50).
+Pacing: ``ib_insync.Client`` queues what would exceed the configured messages in a second.
 """
 
 # mypy: untyped-calls-exclude=ib_insync
@@ -33,6 +33,7 @@ from trading_platform.brokers.base import (
 from trading_platform.brokers.ibkr import errors
 from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, choose_account
 from trading_platform.brokers.ibkr.session import SessionWrapper, new_ib
+from trading_platform.domain.instruments import Instrument, InstrumentDetails
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 2.0
@@ -49,6 +50,7 @@ class Connection:
         self.client = ib.client
         self.knows_open_orders = False
         self.has_market_data_type = False
+        self.details: dict[Instrument, InstrumentDetails] = {}
         self._ib = ib
         self.summary_lock = asyncio.Lock()
         self._is_degraded = False
@@ -215,7 +217,7 @@ async def open_connection(config: IBKRConfig) -> Connection:
         AccountMismatchError: see ``config.choose_account``.
     """
     check_mode(config)
-    ib, wrapper = new_ib(config.client_id)
+    ib, wrapper = new_ib(config.client_id, config.max_messages_per_second)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     _watch_for_failure(config, ib, failure)
     attempt = asyncio.ensure_future(

@@ -31,11 +31,14 @@ async def server_time(connection: Connection) -> datetime:
 
 
 async def instrument_details(connection: Connection, instrument: Instrument) -> InstrumentDetails:
-    """Resolve one instrument.
+    """Resolve one instrument, once per connection: what a contract is does not change while one is up.
 
     Raises:
         UnknownInstrumentError: no contract fits, or several do.
     """
+    known = connection.details.get(instrument)
+    if known is not None:
+        return known
     contract = translate.to_contract(instrument)
     what = f"contract details of {instrument.symbol}"
     found = await connection.ask(
@@ -48,7 +51,8 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
             "primary_exchange"
         )
         raise UnknownInstrumentError(msg)
-    return translate.to_details(instrument, found)
+    details = connection.details[instrument] = translate.to_details(instrument, found)
+    return details
 
 
 async def historical_bars(

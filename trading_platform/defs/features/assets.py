@@ -44,17 +44,14 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
-        from trading_platform.domain.features.compute import compute_features
+        from trading_platform.domain.features.feed import feature_names, feed_features
         from trading_platform.domain.signals.loading import load_strategy
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
         strategies = [load_strategy(platform.spec(name)) for name in feed.strategies]
-        names = sorted({name for strategy in strategies for name in strategy.features})
-        # The bar in progress of an intraday feed would change until it ends; the day's bar is the day so far.
-        seen = bars if feed.is_daily else bars[bars["is_final"]]
-        computed = compute_features(seen, names)
-        own = computed[computed["session"].isin(context.partition_keys)]
+        names = feature_names(strategies)
+        own = feed_features(bars, names, context.partition_keys, is_daily=feed.is_daily)
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
             context,

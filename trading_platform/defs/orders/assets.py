@@ -258,8 +258,10 @@ def _order_run(
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
-    """Symbols with convicted bars in the run's last session. Exact doubles convict nobody: one copy is kept."""
+    """Symbols with convicted bars in the run's last session."""
+    from trading_platform.domain.market_data.validation import discredited_symbols
+
     bad: pd.DataFrame = lake.get_lake().read_sessions(
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
-    return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
+    return discredited_symbols(bad) if len(bad) else frozenset()

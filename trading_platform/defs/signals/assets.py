@@ -82,30 +82,10 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
 
 
 def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") -> "pd.DataFrame":
-    import pandas as pd
-
+    from trading_platform.domain.signals.decide import signals_table
     from trading_platform.domain.signals.loading import load_strategy
 
-    label = decision.session.isoformat()
-    known = features[features["session"] <= label]
-    rows = load_strategy(spec).signals(known, as_of=decision.as_of_utc)
-    return pd.DataFrame(
-        [
-            {
-                "strategy": spec.name,
-                "symbol": signal.symbol,
-                "session": label,
-                "tick_utc": pd.Timestamp(decision.tick_utc),
-                "as_of_utc": pd.Timestamp(decision.as_of_utc),
-                "side": signal.side,
-                "target_weight": signal.target_weight,
-                "confidence": signal.confidence,
-                "price": signal.price,
-                "reason": signal.reason,
-            }
-            for signal in rows
-        ]
-    )
+    return signals_table(spec, load_strategy(spec), features, decision)
 
 
 def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decisions: "Sequence[Decision]") -> "pd.DataFrame":

@@ -1,0 +1,41 @@
+"""What a strategy says at one decision. The same lines for the asset, the replay and the backtest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trading_platform.domain.signals.model import Signal, Strategy
+from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.domain.signals.ticks import Decision
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def signals_at(strategy: Strategy, features: pd.DataFrame, decision: Decision) -> list[Signal]:
+    """The strategy's signals at the decision; features of later sessions are not shown to it."""
+    known = features[features["session"] <= decision.session.isoformat()]
+    return strategy.signals(known, as_of=decision.as_of_utc)
+
+
+def signals_table(spec: StrategySpec, strategy: Strategy, features: pd.DataFrame, decision: Decision) -> pd.DataFrame:
+    """:func:`signals_at` as rows of the table ``signals``; without any signal there are no columns either."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "strategy": spec.name,
+                "symbol": signal.symbol,
+                "session": decision.session.isoformat(),
+                "tick_utc": pd.Timestamp(decision.tick_utc),
+                "as_of_utc": pd.Timestamp(decision.as_of_utc),
+                "side": signal.side,
+                "target_weight": signal.target_weight,
+                "confidence": signal.confidence,
+                "price": signal.price,
+                "reason": signal.reason,
+            }
+            for signal in signals_at(strategy, features, decision)
+        ]
+    )
