@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from trading_platform.brokers.ibkr.translate import to_price
@@ -19,7 +20,7 @@ from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.orders.model import Quote
 from trading_platform.paper_gateway.contracts import ContractBook
 from trading_platform.paper_gateway.market import Market, choose_anchor, load_market_data
-from trading_platform.paper_gateway.model import Contract
+from trading_platform.paper_gateway.model import Bar, Contract
 
 UTC = timezone.utc
 PRICES = ("open", "high", "low", "close", "volume")
@@ -53,17 +54,18 @@ class PaperMarket:
         if feed.is_daily:
             first = datetime.combine(sessions[0], time(), UTC)
         end = max(calendar.close_of(sessions[-1]), first + timedelta(microseconds=1))
-        columns: dict[str, list[object]] = {name: [] for name in ("symbol", "ts_utc", *PRICES)}
+        symbols: list[str] = []
+        bars: list[Bar] = []
         for symbol in feed.symbols:
             contract = self._contract(symbol)
-            for bar in self._market.bars(contract, feed.bar_size, first, end, now) if contract is not None else ():
-                columns["symbol"].append(symbol)
-                columns["ts_utc"].append(bar.ts_utc)
-                for name in PRICES:
-                    columns[name].append(getattr(bar, name))
-        frame = pd.DataFrame(columns)
-        frame["ts_utc"] = pd.to_datetime(frame["ts_utc"], utc=True).dt.as_unit("ns")
-        frame = frame.astype(dict.fromkeys(PRICES, "float64"))
+            if contract is not None:
+                found = self._market.bars(contract, feed.bar_size, first, end, now)
+                symbols += [symbol] * len(found)
+                bars += found
+        seconds = np.array([int(bar.ts_utc.timestamp()) for bar in bars], dtype=np.int64)
+        stamps = pd.DatetimeIndex(seconds.astype("datetime64[s]").astype("datetime64[ns]"), tz=UTC)
+        values = {name: np.array([getattr(bar, name) for bar in bars], dtype=np.float64) for name in PRICES}
+        frame = pd.DataFrame({"symbol": pd.array(symbols, dtype=object), "ts_utc": stamps, **values})
         if len(sessions) == 1:
             return frame.assign(session=sessions[0].isoformat())
         frame["session"] = session_labels(frame["ts_utc"], feed.bar_size, calendar)

@@ -1,7 +1,6 @@
 """The replay: one platform clock, stepped through the ticks that schedules would start.
 
-At each tick it calls what the assets of an agent's job call, in their order, with the ledger, the client and the gateway
-of the account:
+At each tick it calls what the assets of an agent's job call, in their order, with a real ledger, client and gateway:
 
 * ``ingest.bars.fetch_bars`` → ``validate_bars`` → features → signals;
 * ``execution.trade``: ``decide_current_tick``, ``submit_current_tick``;
@@ -28,9 +27,9 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import feeds_of
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.domain.orders.risk.limits import AccountLimits
-from trading_platform.domain.signals.decide import signals_table
+from trading_platform.domain.signals.decide import signals_at, signals_table
 from trading_platform.domain.signals.loading import load_strategy
-from trading_platform.domain.signals.model import Signal, Strategy
+from trading_platform.domain.signals.model import Strategy
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.execution.breaches import loss_breaches
 from trading_platform.execution.kill_switch import KillReport, engage_on_breach, engage_on_broken_reconciliation
@@ -115,11 +114,11 @@ class Replay:
         for moment in moments(tuple(self._specs.values()), self._first, self._last):
             self._world.advance(moment.at)
             run_id = f"replay:{moment.at:%Y%m%dT%H%M}"
-            if isinstance(moment, CloseMoment):
-                self._settle(run_id)
-                continue
             if self._world.ledger.orders(self._account, statuses=WORKING):
                 self._reconcile(run_id)
+            if isinstance(moment, CloseMoment):
+                self._read_equity(run_id)
+                continue
             self._outcomes.append(self._tick(moment, run_id))
             self._settle(run_id)
             if progress is not None:
@@ -131,13 +130,9 @@ class Replay:
         view = self._feeds[spec.feed].at(due.session, moment.at)
         if view.features is None:
             return TickOutcome(spec.name, due, note="no bars of the session")
-        signals = signals_table(spec, self._strategies[spec.name], view.features, due)
-        if signals.empty:
+        signals = signals_at(self._strategies[spec.name], view.features, due)
+        if not signals:
             return TickOutcome(spec.name, due, note="no signals")
-        made = tuple(
-            Signal(row.symbol, row.side, row.target_weight, row.confidence, row.price, row.reason)
-            for row in signals.itertuples()
-        )
         run = OrderRun(
             spec=spec,
             sessions=(due.session.isoformat(),),
@@ -152,11 +147,11 @@ class Replay:
             log=lambda _: None,
             fill_wait_seconds=0.0,
         )
-        decided = decide_current_tick(run, signals)
+        decided = decide_current_tick(run, signals_table(spec, signals, due))
         is_decided = decided.outcome.startswith("tick ")
         if is_decided:
             submit_current_tick(run)
-        return TickOutcome(spec.name, due, made, note="" if is_decided else decided.outcome)
+        return TickOutcome(spec.name, due, tuple(signals), note="" if is_decided else decided.outcome)
 
     def _settle(self, run_id: str) -> None:
         self._reconcile(run_id)
@@ -174,9 +169,7 @@ class Replay:
         found = loss_breaches(
             world.ledger, summary, world.account_limits, get_calendar(MAIN_CALENDAR), now=world.clock.now()
         )
-        killed = engage_on_breach(
-            world.ledger, world.broker, account=self._account, breaches=found, clock=world.clock
-        )
+        killed = engage_on_breach(world.ledger, world.broker, account=self._account, breaches=found, clock=world.clock)
         self._note_kill(killed)
 
     def _note_kill(self, killed: KillReport | None) -> None:

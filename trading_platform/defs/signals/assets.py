@@ -82,10 +82,10 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
 
 
 def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") -> "pd.DataFrame":
-    from trading_platform.domain.signals.decide import signals_table
+    from trading_platform.domain.signals.decide import signals_at, signals_table
     from trading_platform.domain.signals.loading import load_strategy
 
-    return signals_table(spec, load_strategy(spec), features, decision)
+    return signals_table(spec, signals_at(load_strategy(spec), features, decision), decision)
 
 
 def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decisions: "Sequence[Decision]") -> "pd.DataFrame":

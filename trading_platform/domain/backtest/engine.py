@@ -76,11 +76,18 @@ class _Backtest:
         self._specs = {spec.name: spec for spec in plan.specs}
         self._strategies: dict[str, Strategy] = {spec.name: load_strategy(spec) for spec in plan.specs}
         self._start = start_of(plan.specs, plan.first, plan.last)
+        self._moments = list(moments(plan.specs, plan.first, plan.last))
+        due: dict[str, list[tuple[date, datetime]]] = {}
+        for moment in self._moments:
+            if isinstance(moment, TickMoment):
+                feed = self._specs[moment.strategy].feed
+                due.setdefault(feed, []).append((moment.decision.session, moment.at))
         self._feeds = {
             feed.name: FeedHistory(
-                feed, feature_names(self._strategies[name] for name in feed.strategies), market, plan.first, plan.last
+                feed, feature_names(self._strategies[name] for name in feed.strategies), market, due[feed.name]
             )
             for feed in feeds_of(plan.specs, ())
+            if feed.name in due
         }
         self._notes: list[str] = []
         self._ticks: list[TickOutcome] = []
@@ -94,7 +101,7 @@ class _Backtest:
             plan.account, self._exchange, timedelta(days=plan.account_limits.drawdown_window_days)
         )
         self._read_account()
-        for moment in moments(plan.specs, plan.first, plan.last):
+        for moment in self._moments:
             self._exchange.play(moment.at)
             if isinstance(moment, CloseMoment):
                 self._read_account()

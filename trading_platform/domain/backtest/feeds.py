@@ -3,16 +3,18 @@
 What is computed once, and why that is the same as computing it at each tick:
 
 * A complete bar never changes, and a session's history ends before the session: so the bars of all sessions are asked
-  for and validated once.
+  for and validated once, and the day's bars in progress together, each as of its own tick.
 * A feature at a bar depends on bars up to it only (tested for each of them), and all ticks of a session look back to
   the same first session: so an intraday session's features are computed once, and a tick sees the rows of the bars
   that had ended by then.
-* The day's bar in progress is another one at each tick: a daily feed's features are computed at each tick.
+* The indicators of one symbol know nothing of another's bars. So the windows of many daily ticks, each ending with its
+  bar in progress, are computed in one call, as if each were a symbol of its own. Ranks across symbols are not: with one
+  of them among the features each session is computed by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -20,13 +22,18 @@ import numpy as np
 import pandas as pd
 
 from trading_platform.domain.backtest.market import Market
-from trading_platform.domain.calendars import TradingCalendar, get_calendar
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.features.compute import compute_features
 from trading_platform.domain.features.feed import feed_features
+from trading_platform.domain.features.registry import parse
 from trading_platform.domain.market_data.bars import bar_ends
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.history import look_back
-from trading_platform.domain.market_data.spans import Int64s, SessionSpans, nanoseconds
-from trading_platform.domain.market_data.validation import discredited_symbols, validate_bars
+from trading_platform.domain.market_data.spans import Bools, Int64s, SessionSpans, nanoseconds
+from trading_platform.domain.market_data.validation import Validation, discredited_symbols, validate_bars
+
+_ROWS_AT_ONCE = 200_000
+"""Rows of daily windows that are computed together: enough to be fast, little enough for any machine."""
 
 
 @dataclass(frozen=True)
@@ -41,90 +48,167 @@ class FeatureView:
 
 
 @dataclass(frozen=True)
-class _Session:
-    """A session's rows with the bars' ends in nanoseconds since the epoch."""
+class _Computed:
+    """A session's features, those of the session before in front of them, with the bars' ends in nanoseconds.
 
+    ``first_start`` is when its first bar, good or bad, began; ``None`` without any.
+    """
+
+    session: date
     rows: pd.DataFrame
     ends: Int64s
+    is_own: Bools
+    first_start: int | None
+
+
+@dataclass(frozen=True)
+class _Day:
+    """A session's features on daily bars. ``rows`` has those of the session before in front of its ``own``."""
+
+    rows: pd.DataFrame
+    own: pd.DataFrame
 
 
 class FeedHistory:
-    """One feed from the first session (a date) to the last. Ask in the order of time."""
+    """One feed at some ticks: pairs of session and instant, at least one, in the order of time.
 
-    def __init__(self, feed: Feed, names: Sequence[str], market: Market, first: date, last: date) -> None:
+    :meth:`at` is asked in that order, too.
+    """
+
+    def __init__(
+        self, feed: Feed, names: Sequence[str], market: Market, ticks: Sequence[tuple[date, datetime]]
+    ) -> None:
         self._feed = feed
         self._names = names
-        self._market = market
-        self._calendar: TradingCalendar = get_calendar(feed.calendar)
-        sessions = self._calendar.sessions(first, last)
-        wanted = [*look_back(sessions[0], feed.history_sessions, self._calendar)[:-1], *sessions] if sessions else []
-        raw = market.bars(feed, wanted, self._calendar.close_of(wanted[-1])) if wanted else None
-        self._valid: dict[str, pd.DataFrame] = {}
-        self._convicted: dict[str, pd.DataFrame] = {}
-        self.quarantined = 0
-        if raw is not None and len(raw):
-            judged = validate_bars(
-                raw, bar_size=feed.bar_size, calendar=self._calendar, as_of=self._calendar.close_of(wanted[-1])
-            )
-            self._valid = _by_session(judged.valid.assign(is_final=True))
-            self._convicted = _by_session(judged.quarantined)
-            first_label = sessions[0].isoformat()
-            self.quarantined = int((judged.quarantined["session"] >= first_label).sum())
-        self._computed: tuple[str, _Session] | None = None
-        self._seen: tuple[str, pd.DataFrame] | None = None
-        self._before: tuple[str, pd.DataFrame] | None = None
+        self._calendar = get_calendar(feed.calendar)
+        self._sessions = list(dict.fromkeys(session for session, _ in ticks))
+        self._known = self._complete_bars(market)
+        self._ordinals = _ordinals(self._known.valid)
+        self._day_so_far = self._bars_in_progress(market, dict(ticks)) if feed.is_daily else None
+        self._daily: dict[date, _Day] = {}
+        self._computed: _Computed | None = None
+        self._last: tuple[date, datetime] | None = None
+
+    @property
+    def quarantined(self) -> int:
+        """How many bars of the ticks' sessions failed validation."""
+        return int((self._known.quarantined["session"] >= self._sessions[0].isoformat()).sum())
 
     def at(self, session: date, now: datetime) -> FeatureView:
         """Features and quarantine as known at ``now``, which lies in ``session``."""
-        if self._feed.is_daily:
-            own, discredited = self._daily(session, now)
-        else:
-            own, discredited = self._intraday(session, now)
-        if own is None:
-            return FeatureView(None, discredited)
-        label = session.isoformat()
-        if self._seen is not None and self._seen[0] != label:
-            self._before = self._seen
-        self._seen = (label, own)
-        yesterday = self._calendar.offset(session, -1).isoformat()
-        is_next = self._before is not None and self._before[0] == yesterday
-        features = pd.concat([self._before[1], own], ignore_index=True) if self._before and is_next else own
-        return FeatureView(features, discredited)
+        view = self._intraday(session, now) if self._day_so_far is None else self._day(session, self._day_so_far)
+        if view.features is not None:
+            self._last = (session, now)
+        return view
 
-    def _daily(self, session: date, now: datetime) -> tuple[pd.DataFrame | None, frozenset[str]]:
-        raw = self._market.bars(self._feed, [session], now)
-        if raw.empty:
-            return None, frozenset()
-        judged = validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=now)
-        return self._compute(session, judged.valid.assign(is_final=False)), discredited_symbols(judged.quarantined)
+    def _complete_bars(self, market: Market) -> Validation:
+        """All sessions that are looked back to or decided in, once they have closed."""
+        first = look_back(self._sessions[0], self._feed.history_sessions, self._calendar)[0]
+        wanted = self._calendar.sessions(first, self._sessions[-1])
+        end = self._calendar.close_of(wanted[-1])
+        raw = market.bars(self._feed, wanted, end).assign(is_final=True)
+        return validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=end)
 
-    def _intraday(self, session: date, now: datetime) -> tuple[pd.DataFrame | None, frozenset[str]]:
+    def _bars_in_progress(self, market: Market, ticks: dict[date, datetime]) -> Validation:
+        """Each session's bar as it was at its tick. No bar can start after it: a session's tick is in the session."""
+        frames = [market.bars(self._feed, [session], now) for session, now in ticks.items()]
+        raw = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        last = max(ticks.values())
+        raw = raw.assign(is_final=False)
+        return validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=last)
+
+    def _day(self, session: date, so_far: Validation) -> FeatureView:
+        convicted = so_far.quarantined
+        if len(convicted):
+            convicted = convicted[convicted["session"] == session.isoformat()]
+        discredited: frozenset[str] = discredited_symbols(convicted) if len(convicted) else frozenset()
+        if session not in self._daily:
+            self._daily = self._daily_chunk(session, so_far, self._daily)
+        found = self._daily[session]
+        return FeatureView(None if found.own.empty and convicted.empty else found.rows, discredited)
+
+    def _daily_chunk(self, session: date, so_far: Validation, before: Mapping[date, _Day]) -> dict[date, _Day]:
+        """The features of ``session`` and of some sessions after it, each as known at its tick."""
+        start = self._sessions.index(session)
+        is_ranked = any(parse(name).is_ranked for name in self._names)
+        per_session = len(self._feed.symbols) * (self._feed.history_sessions + 1)
+        chunk = self._sessions[start : start + (1 if is_ranked else max(_ROWS_AT_ONCE // per_session, 1))]
+        windows = self._windows(chunk, so_far)
+        numbers = np.repeat(np.arange(len(chunk)), [len(rows) for rows in windows])
+        bars = pd.concat([self._known.valid, so_far.valid], ignore_index=True).take(np.concatenate(windows))
+        if not is_ranked:
+            names = [f"{number:06d} {symbol}" for number, symbol in zip(numbers, bars["symbol"], strict=True)]
+            bars = bars.assign(symbol=names)
+        computed = compute_features(bars, self._names)
+        codes = np.zeros(len(computed), dtype=np.int64)
+        if not is_ranked:
+            codes = computed["symbol"].str.slice(0, 6).astype(np.int64).to_numpy()
+            computed["symbol"] = computed["symbol"].str.slice(7)
+        labels = np.array([day.isoformat() for day in chunk], dtype=object)
+        is_own = computed["session"].to_numpy(dtype=object) == labels[codes]
+        own = computed[is_own].reset_index(drop=True)
+        bounds = np.searchsorted(codes[is_own], np.arange(len(chunk) + 1)).tolist()
+        days: dict[date, _Day] = {}
+        for number, day in enumerate(chunk):
+            mine = own.iloc[bounds[number] : bounds[number + 1]]
+            yesterday = self._calendar.offset(day, -1)
+            rows = mine
+            if yesterday in days:
+                rows = own.iloc[bounds[number - 1] : bounds[number + 1]]
+            elif yesterday in before:
+                rows = pd.concat([before[yesterday].own, mine], ignore_index=True)
+            days[day] = _Day(rows, mine)
+        return days
+
+    def _windows(self, chunk: Sequence[date], so_far: Validation) -> list[Int64s]:
+        """For each session the rows it looks at: of the complete bars, and behind them of the bars in progress."""
+        progress = _ordinals(so_far.valid)
+        windows = []
+        for day in chunk:
+            first = look_back(day, self._feed.history_sessions, self._calendar)[0]
+            history = np.flatnonzero((self._ordinals >= first.toordinal()) & (self._ordinals < day.toordinal()))
+            own = np.flatnonzero(progress == day.toordinal()) + len(self._known.valid)
+            windows.append(np.concatenate([history, own]))
+        return windows
+
+    def _intraday(self, session: date, now: datetime) -> FeatureView:
         label, stamp = session.isoformat(), pd.Timestamp(now).as_unit("ns").value
-        valid, convicted = self._valid.get(label), self._convicted.get(label)
-        begun = convicted[nanoseconds(convicted["ts_utc"]) <= stamp] if convicted is not None else None
-        discredited = discredited_symbols(begun) if begun is not None else frozenset()
-        is_any_begun = (valid is not None and bool((nanoseconds(valid["ts_utc"]) <= stamp).any())) or bool(discredited)
-        if not is_any_begun:
-            return None, discredited
-        if self._computed is None or self._computed[0] != label:
-            rows = self._compute(session, valid)
-            stamps = nanoseconds(rows["ts_utc"])
-            ends = bar_ends(stamps, self._feed.bar_size, SessionSpans.around(self._calendar, stamps))
-            self._computed = (label, _Session(rows, ends))
-        found = self._computed[1]
-        return found.rows[found.ends <= stamp], discredited
+        convicted = self._known.quarantined
+        convicted = convicted[convicted["session"] == label]
+        begun = convicted[nanoseconds(convicted["ts_utc"]) <= stamp] if len(convicted) else convicted
+        discredited = discredited_symbols(begun)
+        if self._computed is None or self._computed.session != session:
+            self._computed = self._compute_session(session)
+        found = self._computed
+        if found.first_start is None or found.first_start > stamp:
+            return FeatureView(None, discredited)
+        return FeatureView(found.rows[found.ends <= stamp], discredited)
 
-    def _compute(self, session: date, own: pd.DataFrame | None) -> pd.DataFrame:
-        back = look_back(session, self._feed.history_sessions, self._calendar)[:-1]
-        frames = [self._valid[label] for day in back if (label := day.isoformat()) in self._valid]
-        bars = pd.concat([*frames, *([own] if own is not None else [])], ignore_index=True)
-        return feed_features(bars, self._names, [session.isoformat()], is_daily=self._feed.is_daily)
+    def _compute_session(self, session: date) -> _Computed:
+        first = look_back(session, self._feed.history_sessions, self._calendar)[0]
+        day = session.toordinal()
+        bars = self._known.valid[(self._ordinals >= first.toordinal()) & (self._ordinals <= day)]
+        own = feed_features(bars, self._names, [session.isoformat()], is_daily=False)
+        begun = self._known.valid.loc[self._ordinals == day, "ts_utc"]
+        bad = self._known.quarantined
+        starts = np.concatenate(
+            [nanoseconds(begun), nanoseconds(bad.loc[bad["session"] == session.isoformat(), "ts_utc"])]
+        )
+        before = self._computed
+        yesterday = self._calendar.offset(session, -1)
+        if before is not None and self._last is not None and before.session == yesterday == self._last[0]:
+            is_seen = before.is_own & (before.ends <= pd.Timestamp(self._last[1]).as_unit("ns").value)
+            rows = pd.concat([before.rows[is_seen], own], ignore_index=True)
+        else:
+            rows = own.reset_index(drop=True)
+        stamps = nanoseconds(rows["ts_utc"])
+        ends = bar_ends(stamps, self._feed.bar_size, SessionSpans.around(self._calendar, stamps))
+        is_own = (rows["session"] == session.isoformat()).to_numpy()
+        return _Computed(session, rows, ends, is_own, int(starts.min()) if len(starts) else None)
 
 
-def _by_session(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    labels = bars["session"].to_numpy(dtype=object)
-    order = np.argsort(labels, kind="stable")
-    ordered, labels = bars.iloc[order], labels[order]
-    starts = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1]))) if len(labels) else []
-    stops = [*starts[1:], len(labels)] if len(starts) else []
-    return {str(labels[a]): ordered.iloc[a:b] for a, b in zip(starts, stops, strict=True)}
+def _ordinals(bars: pd.DataFrame) -> Int64s:
+    """The session of each bar as a day's number; every one of them is an ISO date."""
+    codes, labels = pd.factorize(bars["session"])
+    days = np.array([date.fromisoformat(label).toordinal() for label in labels], dtype=np.int64)
+    return days[codes] if len(days) else np.zeros(0, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trading_platform.domain.signals.model import Signal, Strategy
@@ -18,8 +19,8 @@ def signals_at(strategy: Strategy, features: pd.DataFrame, decision: Decision) -
     return strategy.signals(known, as_of=decision.as_of_utc)
 
 
-def signals_table(spec: StrategySpec, strategy: Strategy, features: pd.DataFrame, decision: Decision) -> pd.DataFrame:
-    """:func:`signals_at` as rows of the table ``signals``; without any signal there are no columns either."""
+def signals_table(spec: StrategySpec, signals: Sequence[Signal], decision: Decision) -> pd.DataFrame:
+    """Signals of one decision as rows of the table ``signals``; without any there are no columns either."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -36,6 +37,6 @@ def signals_table(spec: StrategySpec, strategy: Strategy, features: pd.DataFrame
                 "price": signal.price,
                 "reason": signal.reason,
             }
-            for signal in signals_at(strategy, features, decision)
+            for signal in signals
         ]
     )
