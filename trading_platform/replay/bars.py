@@ -20,7 +20,7 @@ from trading_platform.ingest.bars import NoBarsError, fetch_bars
 
 @dataclass(frozen=True)
 class FeedView:
-    """What a tick sees. ``features`` holds the session and the one before it; ``None``: there was no bar of it.
+    """What a tick sees. ``features`` holds the session and the one before it; ``None``: there is no bar at all.
 
     ``discredited`` are the symbols with convicted bars in the session.
     """
@@ -61,32 +61,27 @@ class FeedMemory:
         """
         back = look_back(session, self._feed.history_sessions, self._calendar)[:-1]
         missing = [day for day in back if day not in self._held]
-        try:
-            raw = fetch_bars(self._broker, self._feed, self._instruments, [*missing, session], now).bars
-        except NoBarsError:
-            return FeedView(None, frozenset())
         self._held = {*back}
         label = session.isoformat()
-        if not (raw["session"] == label).any():
-            self._take_history(raw, back, now)
-            return FeedView(None, frozenset())
+        try:
+            raw = fetch_bars(self._broker, self._feed, self._instruments, [*missing, session], now).bars
+        except NoBarsError:  # at the very open nothing has traded; before a symbol's first bar neither
+            return FeedView(self._with_yesterday(session, self._compute(label, None)), frozenset())
         judged = validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=now)
         is_own = judged.valid["session"] == label
         self._keep(judged.valid[~is_own], back)
         bad = judged.quarantined
         self._count(bad)
-        own_bad = bad[bad["session"] == label]
-        history = self._history
-        bars = judged.valid[is_own]
-        if history is not None and len(history):
-            bars = pd.concat([history, bars], ignore_index=True)
-        own = feed_features(bars, self._names, [label], is_daily=self._feed.is_daily)
-        return FeedView(self._with_yesterday(session, own), discredited_symbols(own_bad))
+        own = self._compute(label, judged.valid[is_own])
+        return FeedView(self._with_yesterday(session, own), discredited_symbols(bad[bad["session"] == label]))
 
-    def _take_history(self, raw: pd.DataFrame, back: Sequence[date], now: datetime) -> None:
-        judged = validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=now)
-        self._keep(judged.valid, back)
-        self._count(judged.quarantined)
+    def _compute(self, label: str, bars: pd.DataFrame | None) -> pd.DataFrame | None:
+        """The session's own features; ``None`` while there is not one bar to compute with."""
+        frames = [frame for frame in (self._history, bars) if frame is not None and len(frame)]
+        if not frames:
+            return None
+        known = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        return feed_features(known, self._names, [label], is_daily=self._feed.is_daily)
 
     def _keep(self, final: pd.DataFrame, back: Sequence[date]) -> None:
         """Add sessions that have closed, and forget those that nothing looks back to any more."""
@@ -101,11 +96,13 @@ class FeedMemory:
         for label, rows in bad.groupby("session"):
             self._convicted[str(label)] = len(rows)
 
-    def _with_yesterday(self, session: date, own: pd.DataFrame) -> pd.DataFrame:
+    def _with_yesterday(self, session: date, own: pd.DataFrame | None) -> pd.DataFrame | None:
         """The features as the strategy's asset reads them: the session before as its last tick left it, and its own."""
         label = session.isoformat()
         if self._seen is not None and self._seen[0] != label:
             self._before = self._seen
+        if own is None:
+            return None
         self._seen = (label, own)
         if self._before is None or self._before[0] != self._calendar.offset(session, -1).isoformat():
             return own

@@ -128,9 +128,8 @@ class Replay:
     def _tick(self, moment: TickMoment, run_id: str) -> TickOutcome:
         spec, due = self._specs[moment.strategy], moment.decision
         view = self._feeds[spec.feed].at(due.session, moment.at)
-        if view.features is None:
-            return TickOutcome(spec.name, due, note="no bars of the session")
-        signals = signals_at(self._strategies[spec.name], view.features, due)
+        strategy = self._strategies[spec.name]
+        signals = signals_at(strategy, view.features, due) if view.features is not None else []
         if not signals:
             return TickOutcome(spec.name, due, note="no signals")
         run = OrderRun(

@@ -128,8 +128,6 @@ class _Backtest:
     def _tick(self, moment: TickMoment) -> TickOutcome:
         spec, due = self._specs[moment.strategy], moment.decision
         view = self._feeds[spec.feed].at(due.session, moment.at)
-        if view.features is None:
-            return TickOutcome(spec.name, due, note="no bars of the session")
         signals = signals_at(self._strategies[spec.name], view.features, due)
         outcome = TickOutcome(spec.name, due, tuple(signals))
         if not signals:

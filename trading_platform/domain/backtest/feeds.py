@@ -38,27 +38,23 @@ _ROWS_AT_ONCE = 200_000
 
 @dataclass(frozen=True)
 class FeatureView:
-    """What is known at a tick. ``features`` holds the session and the one before it; ``None``: no bar of the session.
+    """What is known at a tick. ``features`` holds the session and the one before it.
 
     ``discredited`` are the symbols with convicted bars in the session.
     """
 
-    features: pd.DataFrame | None
+    features: pd.DataFrame
     discredited: frozenset[str]
 
 
 @dataclass(frozen=True)
 class _Computed:
-    """A session's features, those of the session before in front of them, with the bars' ends in nanoseconds.
-
-    ``first_start`` is when its first bar, good or bad, began; ``None`` without any.
-    """
+    """A session's features, those of the session before in front of them, with the bars' ends in nanoseconds."""
 
     session: date
     rows: pd.DataFrame
     ends: Int64s
     is_own: Bools
-    first_start: int | None
 
 
 @dataclass(frozen=True)
@@ -96,9 +92,10 @@ class FeedHistory:
 
     def at(self, session: date, now: datetime) -> FeatureView:
         """Features and quarantine as known at ``now``, which lies in ``session``."""
-        view = self._intraday(session, now) if self._day_so_far is None else self._day(session, self._day_so_far)
-        if view.features is not None:
-            self._last = (session, now)
+        if self._day_so_far is not None:
+            return self._day(session, self._day_so_far)
+        view = self._intraday(session, now)
+        self._last = (session, now)
         return view
 
     def _complete_bars(self, market: Market) -> Validation:
@@ -124,8 +121,7 @@ class FeedHistory:
         discredited: frozenset[str] = discredited_symbols(convicted) if len(convicted) else frozenset()
         if session not in self._daily:
             self._daily = self._daily_chunk(session, so_far, self._daily)
-        found = self._daily[session]
-        return FeatureView(None if found.own.empty and convicted.empty else found.rows, discredited)
+        return FeatureView(self._daily[session].rows, discredited)
 
     def _daily_chunk(self, session: date, so_far: Validation, before: Mapping[date, _Day]) -> dict[date, _Day]:
         """The features of ``session`` and of some sessions after it, each as known at its tick."""
@@ -140,9 +136,9 @@ class FeedHistory:
             names = [f"{number:06d} {symbol}" for number, symbol in zip(numbers, bars["symbol"], strict=True)]
             bars = bars.assign(symbol=names)
         computed = compute_features(bars, self._names)
-        codes = np.zeros(len(computed), dtype=np.int64)
+        codes: Int64s = np.zeros(len(computed), dtype=np.int64)
         if not is_ranked:
-            codes = computed["symbol"].str.slice(0, 6).astype(np.int64).to_numpy()
+            codes = computed["symbol"].str.slice(0, 6).to_numpy().astype(np.int64)
             computed["symbol"] = computed["symbol"].str.slice(7)
         labels = np.array([day.isoformat() for day in chunk], dtype=object)
         is_own = computed["session"].to_numpy(dtype=object) == labels[codes]
@@ -180,8 +176,6 @@ class FeedHistory:
         if self._computed is None or self._computed.session != session:
             self._computed = self._compute_session(session)
         found = self._computed
-        if found.first_start is None or found.first_start > stamp:
-            return FeatureView(None, discredited)
         return FeatureView(found.rows[found.ends <= stamp], discredited)
 
     def _compute_session(self, session: date) -> _Computed:
@@ -189,11 +183,6 @@ class FeedHistory:
         day = session.toordinal()
         bars = self._known.valid[(self._ordinals >= first.toordinal()) & (self._ordinals <= day)]
         own = feed_features(bars, self._names, [session.isoformat()], is_daily=False)
-        begun = self._known.valid.loc[self._ordinals == day, "ts_utc"]
-        bad = self._known.quarantined
-        starts = np.concatenate(
-            [nanoseconds(begun), nanoseconds(bad.loc[bad["session"] == session.isoformat(), "ts_utc"])]
-        )
         before = self._computed
         yesterday = self._calendar.offset(session, -1)
         if before is not None and self._last is not None and before.session == yesterday == self._last[0]:
@@ -204,7 +193,7 @@ class FeedHistory:
         stamps = nanoseconds(rows["ts_utc"])
         ends = bar_ends(stamps, self._feed.bar_size, SessionSpans.around(self._calendar, stamps))
         is_own = (rows["session"] == session.isoformat()).to_numpy()
-        return _Computed(session, rows, ends, is_own, int(starts.min()) if len(starts) else None)
+        return _Computed(session, rows, ends, is_own)
 
 
 def _ordinals(bars: pd.DataFrame) -> Int64s:
