@@ -43,8 +43,8 @@ def main() -> None:
             assert replayed.fills == tested.fills
             ratio = tested.ticks_per_second / replayed.ticks_per_second
             rows[title] = (
-                f"{replayed.ticks} ticks, {len(replayed.orders)} orders: replay {replayed.ticks_per_second:.1f} ticks/s, "
-                f"backtest {tested.ticks_per_second:.0f} ticks/s, {ratio:.0f} times"
+                f"{replayed.ticks} ticks, {len(replayed.orders)} orders: replay {replayed.ticks_per_second:.1f} "
+                f"ticks/s, backtest {tested.ticks_per_second:.0f} ticks/s, {ratio:.0f} times"
             )
             raw[title] = {"replay": replayed.ticks_per_second, "backtest": tested.ticks_per_second}
     show("Replay and backtest", rows, arguments.json, raw)
