@@ -21,6 +21,7 @@ from trading_platform.domain.orders.model import Quote
 from trading_platform.paper_gateway.contracts import ContractBook
 from trading_platform.paper_gateway.market import Market, choose_anchor, load_market_data
 from trading_platform.paper_gateway.model import Bar, Contract
+from trading_platform.paper_gateway.prices import exact
 
 UTC = timezone.utc
 PRICES = ("open", "high", "low", "close", "volume")
@@ -88,7 +89,7 @@ class PaperMarket:
         bar = None if contract is None else self._market.minute_bar(contract, start)
         if bar is None or contract is None:
             return None
-        return Minute(_exact(bar.high), _exact(bar.low), self._market.minute_volume(contract, start))
+        return Minute(exact(bar.high), exact(bar.low), self._market.minute_volume(contract, start))
 
     def origin_of(self, symbol: str) -> str:
         """The sentence that says where the symbol's prices come from."""
@@ -140,8 +141,3 @@ class PaperMarket:
 def _as_read(price: Decimal) -> Decimal | None:
     """The price as a client reads it off the wire: the same number, and written the same in risk's reasons."""
     return to_price(float(price))
-
-
-def _exact(price: float) -> Decimal:
-    """A bar's price as the decimal it was written as."""
-    return Decimal(repr(float(price)))
