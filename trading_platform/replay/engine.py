@@ -90,7 +90,7 @@ class Replay:
         self._feeds = {
             feed.name: FeedMemory(
                 feed,
-                feature_names(self._strategies[name] for name in feed.strategies),
+                feature_names(self._specs[name] for name in feed.strategies),
                 world.instruments,
                 world.broker,
                 first,

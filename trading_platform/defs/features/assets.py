@@ -45,12 +45,10 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         from trading_platform.domain.features.feed import feature_names, feed_features
-        from trading_platform.domain.signals.loading import load_strategy
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
-        strategies = [load_strategy(platform.spec(name)) for name in feed.strategies]
-        names = feature_names(strategies)
+        names = feature_names(platform.spec(name) for name in feed.strategies)
         own = feed_features(bars, names, context.partition_keys, is_daily=feed.is_daily)
         is_warm = own[names].notna().all(axis=1)
         yield from emit(

@@ -84,7 +84,7 @@ class _Backtest:
                 due.setdefault(feed, []).append((moment.decision.session, moment.at))
         self._feeds = {
             feed.name: FeedHistory(
-                feed, feature_names(self._strategies[name] for name in feed.strategies), market, due[feed.name]
+                feed, feature_names(self._specs[name] for name in feed.strategies), market, due[feed.name]
             )
             for feed in feeds_of(plan.specs, ())
             if feed.name in due

@@ -7,12 +7,17 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from trading_platform.domain.features.compute import compute_features
-from trading_platform.domain.signals.model import Strategy
+from trading_platform.domain.signals.loading import load_strategy
+from trading_platform.domain.signals.spec import StrategySpec
 
 
-def feature_names(strategies: Iterable[Strategy]) -> list[str]:
-    """The features that any of the strategies reads, sorted."""
-    return sorted({name for strategy in strategies for name in strategy.features})
+def feature_names(specs: Iterable[StrategySpec]) -> list[str]:
+    """The features that any of the strategies reads, sorted.
+
+    Raises:
+        StrategyError: a spec does not fit its strategy, or gives it too little history.
+    """
+    return sorted({name for spec in specs for name in load_strategy(spec).features})
 
 
 def feed_features(

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def signals_at(strategy: Strategy, features: pd.DataFrame, decision: Decision) -> list[Signal]:
-    """The strategy's signals at the decision; features of later sessions are not shown to it."""
+    """The strategy's signals at the decision; features of later sessions are not shown to it.
+
+    Args:
+        strategy: the strategy of a spec; see ``loading.load_strategy``.
+        features: of the session and the one before it.
+        decision: session, tick and moment.
+    """
     known = features[features["session"] <= decision.session.isoformat()]
     return strategy.signals(known, as_of=decision.as_of_utc)
 
