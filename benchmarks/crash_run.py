@@ -23,6 +23,7 @@ from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.brokers.ibkr.loop import shared_loop
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.bars import due_bar
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 from trading_platform.domain.signals.spec import OrderSpec, SizingSpec, StrategySpec
@@ -270,15 +271,23 @@ def trade(
         connect=lambda: broker,
         quarantined=frozenset,
         log=print,
+        newest_bars=lambda: dict.fromkeys(SYMBOLS, _due_bar(plan, world)),
+        fill_wait_seconds=patience.fill_wait,
+        settle_seconds=patience.settle,
     )
     points.at("before the decision")
     print(decide_current_tick(run, _signals(plan, world.clock.now())).outcome)
     points.at("after the decision")
-    sent = submit_current_tick(run, settle_seconds=patience.settle, fill_wait_seconds=patience.fill_wait)
+    sent = submit_current_tick(run)
     print(sent.outcome)
     points.at("before reconciliation")
     _reconcile(world, ledger, broker, run_id, patience)
     broker.close()
+
+
+def _due_bar(plan: TickPlan, world: World) -> datetime:
+    """The bar that a fresh feed would have."""
+    return due_bar(plan.spec.bar_size, get_calendar(plan.spec.calendar), world.clock.now())
 
 
 def watch(world: World, ledger: PointedLedger, run_id: str, patience: Patience, strike: Strike | None) -> None:

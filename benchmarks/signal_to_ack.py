@@ -110,12 +110,14 @@ class Bench:
         import pandas as pd
 
         from trading_platform.domain.calendars import get_calendar
+        from trading_platform.domain.market_data.bars import due_bar
         from trading_platform.domain.signals.ticks import Decision, decision_at
         from trading_platform.execution import trade
         from trading_platform.settings import Settings
 
         spec = self._spec(orders)
-        due = decision_at(spec, get_calendar("XNYS"), self.clock.now())
+        calendar = get_calendar("XNYS")
+        due = decision_at(spec, calendar, self.clock.now())
         assert isinstance(due, Decision)
         signals = pd.DataFrame(
             [
@@ -144,6 +146,7 @@ class Bench:
             connect=lambda: self.broker,
             quarantined=frozenset,
             log=lambda _: None,
+            newest_bars=lambda: dict.fromkeys(spec.universe, due_bar(spec.bar_size, calendar, self.clock.now())),
         )
         began, start = self.clock.now(), time.perf_counter()
         trade.decide_current_tick(run, signals)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,6 +52,8 @@ def main() -> None:
     trading-platform run     the whole flow once, from market bars to filled paper orders
     trading-platform dev     everything together with the web UI, until Ctrl-C
     trading-platform doctor  check every part and say what to do
+    trading-platform replay  the order path over history, as fast as it can
+    trading-platform backtest   the same decisions in memory, faster still
     trading-platform kill-switch on   stop everything
     """
 
@@ -85,6 +88,50 @@ def dev(as_of: datetime | None, port: int) -> None:
         from trading_platform.ops.dev_command import dev_command
 
         sys.exit(dev_command(as_of=as_of, port=port))
+
+
+def history_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that ``replay`` and ``backtest`` share."""
+    day = click.DateTime(formats=["%Y-%m-%d"])
+    for option in (
+        click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result."),
+        click.option(
+            "--data", type=click.Path(path_type=Path, file_okay=False), help="A directory of bars of your own."
+        ),
+        click.option("--set", "parameters", multiple=True, help="A parameter of the one strategy, e.g. lookback=126."),
+        symbols_option,
+        click.option("--strategy", "strategies", multiple=True, help="A strategy's name; repeat it.  [default: all]"),
+        click.option("--to", "last", type=day, required=True, help="Last session, e.g. 2012-12-31."),
+        click.option("--from", "first", type=day, required=True, help="First session, e.g. 2012-01-03."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@history_options
+def replay(first: datetime, last: datetime, **options: Any) -> None:
+    """Step the whole order path through history: ledger, client and a paper gateway at one clock.
+
+    Ticks come when the schedules would start them. Everything is in a world of its own, made anew each time; a
+    configured broker or ledger is not touched.
+    """
+    with _errors_in_words():
+        from trading_platform.ops.history_request import HistoryOptions
+        from trading_platform.ops.replay_command import replay_command
+
+        sys.exit(replay_command(HistoryOptions(first.date(), last.date(), **options)))
+
+
+@main.command()
+@history_options
+def backtest(first: datetime, last: datetime, **options: Any) -> None:
+    """Make the same decisions as a replay over the same history, in memory and many times faster."""
+    with _errors_in_words():
+        from trading_platform.ops.backtest_command import backtest_command
+        from trading_platform.ops.history_request import HistoryOptions
+
+        sys.exit(backtest_command(HistoryOptions(first.date(), last.date(), **options)))
 
 
 @main.command()

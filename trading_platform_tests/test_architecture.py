@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "storage": {"domain", "schemas"},
     "ingest": {"domain", "schemas", "settings", "clock", "brokers.base"},
     "execution": {"domain", "schemas", "settings", "clock", "storage", "brokers.base"},
+    "replay": {"domain", "settings", "clock", "storage", "ingest", "execution", "brokers.base"},
     "resources": {"domain", "settings", "clock", "storage", "brokers", "specs"},
     "defs": {
         "domain",
@@ -56,6 +57,7 @@ ARROWS: dict[str, set[str]] = {
         "brokers",
         "paper_gateway",
         "execution",
+        "replay",
         "resources",
         "defs",
         "definitions",

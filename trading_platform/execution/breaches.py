@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from trading_platform.domain.calendars import TradingCalendar
 from trading_platform.domain.orders.model import AccountSummary
+from trading_platform.domain.orders.risk.breaches import breaches
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.storage.ledger import Ledger
 
@@ -24,17 +25,4 @@ def loss_breaches(
     start = calendar.open_of(calendar.latest_session(now))
     since = now - timedelta(days=limits.drawdown_window_days)
     marks = ledger.equity_marks(summary.account, session_start=start, peak_since=since)
-    if marks is None or marks.session_start_usd <= 0 or marks.peak_usd <= 0:
-        return ()
-    equity = summary.net_liquidation
-    loss = (marks.session_start_usd - equity) * 100 / marks.session_start_usd
-    peak = max(marks.peak_usd, equity)
-    drawdown = (peak - equity) * 100 / peak
-    breaches = []
-    if loss >= limits.max_daily_loss_pct:
-        breaches.append(
-            f"the account lost {loss:.2f} % since the session's open, limit {limits.max_daily_loss_pct:f} %"
-        )
-    if drawdown >= limits.max_drawdown_pct:
-        breaches.append(f"the account is {drawdown:.2f} % below its peak, limit {limits.max_drawdown_pct:f} %")
-    return tuple(breaches)
+    return breaches(summary.net_liquidation, marks, limits)

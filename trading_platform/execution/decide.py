@@ -16,10 +16,11 @@ from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.intents import SkippedSignal, build_intents
 from trading_platform.domain.orders.risk.cutting import judge, judge_again
+from trading_platform.domain.orders.risk.due import due_bars
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision
-from trading_platform.execution.observe import due_bars, equity_of, observe
+from trading_platform.execution.observe import equity_of, observe
 from trading_platform.execution.what_if import ask_what_ifs
 from trading_platform.storage.ledger import Ledger, Tick, TickRecord
 

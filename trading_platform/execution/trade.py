@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,13 @@ from trading_platform.domain.orders.model import ControlResult, OrderIntent, Ris
 from trading_platform.domain.orders.risk.books import approve
 from trading_platform.domain.orders.risk.context import Halt, RiskContext
 from trading_platform.domain.orders.risk.decision import decide
+from trading_platform.domain.orders.risk.due import due_bars
 from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision, Skip, decision_at
 from trading_platform.execution.await_fills import await_fills
 from trading_platform.execution.decide import decide_tick
-from trading_platform.execution.observe import due_bars, observe
+from trading_platform.execution.observe import observe
 from trading_platform.execution.report import SubmissionReport
 from trading_platform.execution.submit import SETTLE_SECONDS, submit_tick
 from trading_platform.execution.versions import signal_version
@@ -48,7 +49,8 @@ class OrderRun:
 
     ``connect`` opens the broker connection when first needed; ``quarantined`` looks up the symbols with bars that
     failed validation in the session; ``newest_bars`` each symbol's newest bar that has ended, ``None`` if unknown;
-    ``signals_run_id`` names the Dagster run that made the session's signals.
+    ``signals_run_id`` names the Dagster run that made the session's signals. ``fill_wait_seconds`` is how long to look
+    for fills after sending, ``settle_seconds`` see ``submit``; both are real seconds.
     """
 
     spec: StrategySpec
@@ -64,6 +66,8 @@ class OrderRun:
     log: Callable[[str], object]
     newest_bars: Callable[[], Mapping[str, datetime] | None] = lambda: None
     signals_run_id: Callable[[], str | None] = lambda: None
+    fill_wait_seconds: float = FILL_WAIT_SECONDS
+    settle_seconds: float = SETTLE_SECONDS
 
     @cached_property
     def calendar(self) -> TradingCalendar:
@@ -143,7 +147,7 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
         signal_time_utc=at_tick["as_of_utc"].max().to_pydatetime(),
         clock=run.clock,
         run_id=run.run_id,
-        code_version=metadata.version("trading-platform"),
+        code_version=_code_version(),
         world=run.settings.world.name,
         signal_version=str(signal_version(run.signals_run_id(), at_tick)),
     )
@@ -155,13 +159,8 @@ def decide_current_tick(run: OrderRun, signals: pd.DataFrame) -> Decided:
     return Decided(run.account, outcome, [_readable(asdict(skip)) for skip in decided.skipped])
 
 
-def submit_current_tick(
-    run: OrderRun, *, settle_seconds: float = SETTLE_SECONDS, fill_wait_seconds: float = FILL_WAIT_SECONDS
-) -> Sent:
-    """Send the approved intents of the current tick, each exactly once, and look for their fills for a moment.
-
-    ``settle_seconds``: see ``submit``. Both are real seconds.
-    """
+def submit_current_tick(run: OrderRun) -> Sent:
+    """Send the approved intents of the current tick, each exactly once, and look for their fills for a moment."""
     now = run.clock.now()
     reasons = run.refusals(now)
     due = decision_at(run.spec, run.calendar, now)
@@ -184,7 +183,7 @@ def submit_current_tick(
         guard=_Guard(run, due),
         clock=run.clock,
         run_id=run.run_id,
-        settle_seconds=settle_seconds,
+        settle_seconds=run.settle_seconds,
     )
     await_fills(
         run.ledger,
@@ -192,7 +191,7 @@ def submit_current_tick(
         report,
         clock=run.clock,
         run_id=run.run_id,
-        wait_seconds=fill_wait_seconds,
+        wait_seconds=run.fill_wait_seconds,
     )
     return Sent(broker.account, _outcome(report), report.new_orders, ())
 
@@ -236,6 +235,11 @@ class _Guard:
         if decision.is_approved:
             self._context = approve(intent, self._context)
         return decision
+
+
+@lru_cache(maxsize=1)
+def _code_version() -> str:
+    return metadata.version("trading-platform")
 
 
 def _signal(row: Mapping[Any, Any]) -> Signal:

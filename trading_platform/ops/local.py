@@ -25,7 +25,7 @@ from trading_platform.ops.processes import run_if_killed
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
 
 if TYPE_CHECKING:
-    from trading_platform.storage.embedded_postgres import DatabaseUrls
+    from trading_platform.storage.embedded_postgres import DatabaseUrls, EmbeddedPostgres
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN_CALENDAR = "XNYS"
@@ -190,15 +190,26 @@ def start_databases(settings: Settings, stack: ExitStack) -> Settings:
     lacking = [name for name in DATABASE_SETTINGS if getattr(settings, name) is None]
     if not lacking:
         return settings
-    from trading_platform.storage.embedded_postgres import EmbeddedPostgres
     from trading_platform.storage.pooled_connections import pooled
+
+    urls: DatabaseUrls = start_postgres(settings, stack).start()
+    found = dict(zip(DATABASE_SETTINGS, (pooled(urls.dagster), urls.ledger, urls.mlflow), strict=True))
+    return export({name: found[name] for name in lacking})
+
+
+def start_postgres(settings: Settings, stack: ExitStack) -> EmbeddedPostgres:
+    """Start the home's bundled PostgreSQL, or join it, until ``stack`` ends, even if this process is killed.
+
+    Raises:
+        EmbeddedPostgresError: it did not start.
+    """
+    from trading_platform.storage.embedded_postgres import EmbeddedPostgres
 
     server = EmbeddedPostgres(settings.home / "postgres")
     stack.enter_context(run_if_killed([sys.executable, "-c", _STOP_POSTGRES, str(server.data_dir)]))
     stack.callback(server.stop)
-    urls: DatabaseUrls = server.start()
-    found = dict(zip(DATABASE_SETTINGS, (pooled(urls.dagster), urls.ledger, urls.mlflow), strict=True))
-    return export({name: found[name] for name in lacking})
+    server.start()
+    return server
 
 
 def check_databases(settings: Settings) -> None:

@@ -37,7 +37,7 @@ def run_command(*, as_of: datetime | None, symbols: str | None, json_file: Path 
     quiet_libraries()
     # whatever the user has to correct is named here, before anything is started
     require_tradable(export({"symbols": symbols}) if symbols else get_settings())
-    _require_writable(json_file)
+    require_writable(json_file)
     notes = _choose_moment(as_of)
     make_home(get_settings())
     with console.status("starting …") as status, _one_at_a_time(get_settings(), status):
@@ -97,7 +97,12 @@ def _try_to_hold(path: Path, stack: ExitStack) -> Mapping[str, object] | None:
     return None
 
 
-def _require_writable(json_file: Path | None) -> None:
+def require_writable(json_file: Path | None) -> None:
+    """Make sure, before anything is done, that the document can be written.
+
+    Raises:
+        LocalPlatformError: it can't.
+    """
     if json_file is None:
         return
     directory = json_file.absolute().parent

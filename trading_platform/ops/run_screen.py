@@ -105,11 +105,11 @@ def show(document: RunDocument, console: Console, seconds: float) -> None:
     for note in document.notes:
         console.print(f"[dim]note: {escape(note)}[/]")
     _show_figures(document, console)
-    _table(console, "signals", document.signals, SIGNALS)
-    _table(console, "order intents", document.intents, INTENTS)
-    _table(console, "orders", document.orders, ORDERS)
-    _table(console, "fills", document.fills, FILLS)
-    _table(console, "positions", document.positions, POSITIONS)
+    show_table(console, "signals", document.signals, SIGNALS)
+    show_table(console, "order intents", document.intents, INTENTS)
+    show_table(console, "orders", document.orders, ORDERS)
+    show_table(console, "fills", document.fills, FILLS)
+    show_table(console, "positions", document.positions, POSITIONS)
     _show_outcomes(document, console)
     console.print()
     if document.equity is not None:
@@ -147,7 +147,8 @@ def _show_outcomes(document: RunDocument, console: Console) -> None:
     console.print(grid)
 
 
-def _table(console: Console, title: str, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]) -> None:
+def show_table(console: Console, title: str, rows: Sequence[Mapping[str, Any]], columns: Iterable[Column]) -> None:
+    """Print rows as a table; columns that need more room than there is are left out."""
     if not rows:
         console.print(f"[bold]{title}[/]: none")
         return

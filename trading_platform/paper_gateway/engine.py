@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Protocol
 
+from trading_platform.domain.portfolio.commissions import CRYPTO_MINIMUM, CRYPTO_RATE, fill_commission
 from trading_platform.paper_gateway.account import ZERO, PaperAccount, Position
-from trading_platform.paper_gateway.commissions import CRYPTO_MINIMUM, CRYPTO_RATE, fill_commission
 from trading_platform.paper_gateway.model import (
     Announcement,
     Bar,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from trading_platform.domain.portfolio.commissions import CRYPTO_RATE, order_commission
+from trading_platform.domain.portfolio.margin import MAINTENANCE_MARGIN
 from trading_platform.paper_gateway.account import ZERO, PaperAccount
-from trading_platform.paper_gateway.commissions import CRYPTO_RATE, order_commission
 from trading_platform.paper_gateway.model import PaperOrder
 from trading_platform.paper_gateway.order_book import OrderBook
 from trading_platform.paper_gateway.order_checks import Refusal
-from trading_platform.paper_gateway.valuation import MAINTENANCE_MARGIN, value_account
+from trading_platform.paper_gateway.valuation import value_account
 
 
 def check_funds(

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.portfolio.commissions import order_commission
 from trading_platform.paper_gateway.account import PaperAccount, Position
-from trading_platform.paper_gateway.commissions import order_commission
 from trading_platform.paper_gateway.engine import MarketView, MatchingEngine, Pending
 from trading_platform.paper_gateway.errors import RequestError
 from trading_platform.paper_gateway.funds import check_funds

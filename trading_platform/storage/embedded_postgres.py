@@ -170,12 +170,17 @@ class EmbeddedPostgres:
         host = quote(str(self._socket_dir), safe="/")
         return f"postgresql+psycopg2://{SUPERUSER}@/{database}?host={host}&port={PORT}"
 
-    def create_database(self, name: str, *, template: str | None = None) -> str:
-        """Create database ``name``, empty or as a copy of ``template``, and return its URL."""
+    def create_database(self, name: str, *, template: str | None = None, is_relaxed: bool = False) -> str:
+        """Create database ``name``, empty or as a copy of ``template``, and return its URL.
+
+        A relaxed one may lose its last commits (never its consistency) in a power failure.
+        """
         from psycopg2 import sql
 
         copy = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
         self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copy)
+        if is_relaxed:
+            self._relax(name)
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
@@ -364,7 +369,6 @@ class EmbeddedPostgres:
             connection.close()
 
     def _ensure_databases(self) -> None:
-        from psycopg2 import sql
 
         connection = self._connect()
         try:
@@ -380,7 +384,12 @@ class EmbeddedPostgres:
             if name not in is_relaxed:
                 self.create_database(name)
             if name in RELAXED_DATABASES and not is_relaxed.get(name):
-                self._execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
+                self._relax(name)
+
+    def _relax(self, name: str) -> None:
+        from psycopg2 import sql
+
+        self._execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
 
 
 def _has_ended(process: psutil.Process) -> bool:

@@ -15,11 +15,11 @@ import pytest
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
-from trading_platform.defs.orders.assets import newest_bars
+from trading_platform.defs.orders.assets import newest_ended_bars
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.orders.risk.due import due_bars
 from trading_platform.domain.signals.ticks import Decision, decision_at
-from trading_platform.execution.observe import due_bars
 from trading_platform.resources.platform import configured_specs
 from trading_platform_tests.defs.conftest import MakeWorld
 from trading_platform_tests.storage.ledger.builders import make_intent
@@ -406,7 +406,7 @@ def test_after_a_tick_s_bars_were_fetched_the_bar_that_is_due_is_there(own_world
     (spec,) = [spec for spec in configured_specs(world.settings) if spec.name == name]
     decision = decision_at(spec, get_calendar(spec.calendar), world.clock.now())
     assert isinstance(decision, Decision)
-    newest = newest_bars(world.lake_resource, spec, [decision.session])
+    newest = newest_ended_bars(world.lake_resource, spec, [decision.session])
     due = due_bars(spec, newest, tick_utc=decision.tick_utc, as_of_utc=decision.as_of_utc)
     assert due is not None
     assert set(newest) == set(spec.universe)

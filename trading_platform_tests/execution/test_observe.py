@@ -15,7 +15,8 @@ from trading_platform.domain.orders.model import OrderRequest, OrderStatus
 from trading_platform.domain.orders.risk.context import EquityMarks, RiskContext, UnevaluableError
 from trading_platform.domain.orders.risk.controls.market_open import MarketOpen
 from trading_platform.domain.orders.risk.controls.order_hours import OrderHours
-from trading_platform.execution.observe import due_bars, equity_of, observe
+from trading_platform.domain.orders.risk.due import due_bars
+from trading_platform.execution.observe import equity_of, observe
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.domain.orders.builders import context, intent, spec
 from trading_platform_tests.execution.quoting_broker import QuotingBroker

@@ -17,8 +17,10 @@ class IBKRConfig:
 
     Ports: TWS 7497 paper, 7496 live; IB Gateway 4002 paper, 4001 live. ``account`` of ``None`` takes the only
     account offered. ``client_id_span`` ids from ``client_id`` on are tried in turn while one is in use. All
-    durations are seconds. ``read_attempts`` counts the first one; orders have only one. Mode live needs
-    ``live_confirmation``, the sentence that ``domain.orders.guards.live_confirmation`` asks for.
+    durations are seconds. ``read_attempts`` counts the first one; orders have only one.
+    ``max_messages_per_second`` is what is sent at most (IBKR allows 50; 0: no limit, which only a paper gateway without
+    pacing bears). Mode live needs ``live_confirmation``, the sentence that
+    ``domain.orders.guards.live_confirmation`` asks for.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +38,7 @@ class IBKRConfig:
     pacing_wait_seconds: float = 5.0
     max_retry_wait_seconds: float = 30.0
     commission_wait_seconds: float = 2.0
+    max_messages_per_second: int = 45
 
     @property
     def address(self) -> str:

@@ -5,7 +5,7 @@ without which the gateway does not name its accounts: the library's own connect 
 orders and account values first, so it isn't used. Nothing is synchronized at connect: everything is asked
 for afresh when it is needed.
 
-Pacing: ``ib_insync.Client`` queues what would exceed 45 messages in a second (IBKR allows 50).
+Pacing: ``ib_insync.Client`` queues what would exceed the configured messages in a second.
 """
 
 # mypy: untyped-calls-exclude=ib_insync
@@ -33,6 +33,7 @@ from trading_platform.brokers.base import (
 from trading_platform.brokers.ibkr import errors
 from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, choose_account
 from trading_platform.brokers.ibkr.session import SessionWrapper, new_ib
+from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.price_grid import PriceStep
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Connection:
         self.knows_open_orders = False
         self.has_market_data_type = False
         self.market_rules: dict[int, tuple[PriceStep, ...]] = {}
+        self.details: dict[Instrument, InstrumentDetails] = {}
         self._ib = ib
         self.summary_lock = asyncio.Lock()
         self._is_degraded = False
@@ -217,7 +219,7 @@ async def open_connection(config: IBKRConfig) -> Connection:
         AccountMismatchError: see ``config.choose_account``.
     """
     check_mode(config)
-    ib, wrapper = new_ib(config.client_id)
+    ib, wrapper = new_ib(config.client_id, config.max_messages_per_second)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     _watch_for_failure(config, ib, failure)
     attempt = asyncio.ensure_future(

@@ -32,11 +32,14 @@ async def server_time(connection: Connection) -> datetime:
 
 
 async def instrument_details(connection: Connection, instrument: Instrument) -> InstrumentDetails:
-    """Resolve one instrument.
+    """Resolve one instrument, once per connection: what a contract is does not change while one is up.
 
     Raises:
         UnknownInstrumentError: no contract fits, or several do.
     """
+    known = connection.details.get(instrument)
+    if known is not None:
+        return known
     contract = translate.to_contract(instrument)
     what = f"contract details of {instrument.symbol}"
     found = await connection.ask(
@@ -51,7 +54,8 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
         raise UnknownInstrumentError(msg)
     rule_id = translate.market_rule_id(found[0])
     steps = await market_rule(connection, rule_id) if rule_id is not None else ()
-    return translate.to_details(instrument, found, steps)
+    details = connection.details[instrument] = translate.to_details(instrument, found, steps)
+    return details
 
 
 async def market_rule(connection: Connection, rule_id: int) -> tuple[PriceStep, ...]:

@@ -151,13 +151,14 @@ class SessionWrapper(Wrapper):
         super().connectionClosed()
 
 
-def new_ib(client_id: int) -> tuple[IB, SessionWrapper]:
-    """An unconnected ``IB`` with a :class:`SessionWrapper`; request errors raise."""
+def new_ib(client_id: int, max_messages_per_second: int) -> tuple[IB, SessionWrapper]:
+    """An unconnected ``IB`` with a :class:`SessionWrapper`; request errors raise. What exceeds the limit is queued."""
     ib = IB()
     wrapper = SessionWrapper(ib)
     wrapper.clientId = client_id
     ib.wrapper = wrapper
     ib.client = Client(wrapper)
+    ib.client.MaxRequests = max_messages_per_second
     ib.RaiseRequestErrors = True
     # the library answers 1102 with a subscription that nobody cancels (IBKR allows two): ours to decide
     ib.errorEvent.clear()

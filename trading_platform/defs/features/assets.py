@@ -46,22 +46,15 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
-        from trading_platform.domain.features.adjusted import compute_adjusted_features
-        from trading_platform.domain.signals.loading import features_of, load_strategy
+        from trading_platform.domain.features.feed import feature_names, feed_features
         from trading_platform.ingest.corporate_actions import actions_of
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
-        specs = [platform.spec(name) for name in feed.strategies]
-        for spec in specs:
-            load_strategy(spec)  # refuses a spec whose history is too short for its features
-        names = sorted({name for spec in specs for name in features_of(spec)})
-        # The bar in progress of an intraday feed would change until it ends; the day's bar is the day so far.
-        seen = bars if feed.is_daily else bars[bars["is_final"]]
+        names = feature_names(platform.spec(name) for name in feed.strategies)
         store = lake.get_lake()
         actions = actions_of(store.read_table(CORPORATE_ACTIONS)) if store.has_table(CORPORATE_ACTIONS) else []
-        computed = compute_adjusted_features(seen, names, actions, as_of=max(sessions_of(context)))
-        own = computed[computed["session"].isin(context.partition_keys)]
+        own = feed_features(bars, names, context.partition_keys, is_daily=feed.is_daily, actions=actions)
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
             context,

@@ -314,7 +314,7 @@ def _order_run(
         connect=lambda: ibkr.broker,
         quarantined=lambda: _quarantined(lake, spec.feed, sessions_of(context)),
         log=context.log.info,
-        newest_bars=lambda: newest_bars(lake, spec, sessions_of(context)),
+        newest_bars=lambda: newest_ended_bars(lake, spec, sessions_of(context)),
         signals_run_id=lambda: _maker_of(context, signals_key(strategy)),
     )
 
@@ -328,25 +328,24 @@ def _maker_of(context: dg.AssetExecutionContext, key: tuple[str, str]) -> str | 
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
-    """Symbols with convicted bars in the run's last session. Exact doubles convict nobody: one copy is kept."""
+    """Symbols with convicted bars in the run's last session."""
+    from trading_platform.domain.market_data.validation import discredited_symbols
+
     bad: pd.DataFrame = lake.get_lake().read_sessions(
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
-    return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
+    return discredited_symbols(bad) if len(bad) else frozenset()
 
 
-def newest_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":
+def newest_ended_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":
     """Start of each symbol's newest bar that has ended, in the run's last session or the one before.
 
     A daily bar counts while its session lasts: it is the day so far.
     """
     from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.bars import newest_bars
     from trading_platform.domain.market_data.history import look_back
 
     wanted = [session.isoformat() for session in look_back(sessions[-1], 1, get_calendar(spec.calendar))]
     bars = lake.get_lake().read_sessions(validated_key(spec.feed), wanted, is_missing_ok=True)
-    ended = bars if spec.is_daily or bars.empty else bars[bars["is_final"]]
-    return {
-        str(symbol): stamp.to_pydatetime()
-        for symbol, stamp in (ended.groupby("symbol")["ts_utc"].max().items() if len(ended) else ())
-    }
+    return newest_bars(bars if spec.is_daily or bars.empty else bars[bars["is_final"]])

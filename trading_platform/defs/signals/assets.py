@@ -85,34 +85,10 @@ def build_signals(spec: StrategySpec) -> dg.AssetsDefinition:
 
 
 def _decide(spec: StrategySpec, features: "pd.DataFrame", decision: "Decision") -> "pd.DataFrame":
-    import pandas as pd
-
+    from trading_platform.domain.signals.decide import signals_at, signals_table
     from trading_platform.domain.signals.loading import load_strategy
-    from trading_platform.domain.signals.sizing_inputs import with_sizing_inputs
 
-    label = decision.session.isoformat()
-    known = features[features["session"] <= label]
-    made = load_strategy(spec).signals(known, as_of=decision.as_of_utc)
-    rows = with_sizing_inputs(made, spec.sizing, known, as_of=decision.as_of_utc)
-    return pd.DataFrame(
-        [
-            {
-                "strategy": spec.name,
-                "symbol": signal.symbol,
-                "session": label,
-                "tick_utc": pd.Timestamp(decision.tick_utc),
-                "as_of_utc": pd.Timestamp(decision.as_of_utc),
-                "side": signal.side,
-                "target_weight": signal.target_weight,
-                "confidence": signal.confidence,
-                "price": signal.price,
-                "reason": signal.reason,
-                "volatility": signal.volatility,
-                "atr": signal.atr,
-            }
-            for signal in rows
-        ]
-    )
+    return signals_table(spec, signals_at(spec, load_strategy(spec), features, decision), decision)
 
 
 def _earlier_ticks(lake: LakeResource, key: tuple[str, str], decisions: "Sequence[Decision]") -> "pd.DataFrame":

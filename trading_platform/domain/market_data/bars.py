@@ -93,6 +93,13 @@ def due_bar(bar_size: BarSize, calendar: TradingCalendar, moment: datetime) -> d
     return ended[-1] if ended else expected_bar_starts(calendar.offset(session, -1), bar_size, calendar)[-1]
 
 
+def newest_bars(bars: pd.DataFrame) -> dict[str, datetime]:
+    """Start (tz-aware UTC) of each symbol's newest row: of bars that have ended, or of features made of them."""
+    if bars.empty:
+        return {}
+    return {str(symbol): stamp.to_pydatetime() for symbol, stamp in bars.groupby("symbol")["ts_utc"].max().items()}
+
+
 def session_labels(ts_utc: pd.Series[pd.Timestamp], bar_size: BarSize, calendar: TradingCalendar) -> pd.Series[str]:
     """The session (ISO date) that each bar belongs to.
 

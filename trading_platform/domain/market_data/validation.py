@@ -67,6 +67,11 @@ class Validation:
         return {str(reason): int(count) for reason, count in self.quarantined["reason"].value_counts().items()}
 
 
+def discredited_symbols(quarantined: pd.DataFrame) -> frozenset[str]:
+    """Symbols with convicted bars. Exact doubles convict nobody: one copy is kept."""
+    return frozenset(quarantined.loc[quarantined["reason"] != "exact_duplicate", "symbol"])
+
+
 def validate_bars(raw: pd.DataFrame, *, bar_size: BarSize, calendar: TradingCalendar, as_of: datetime) -> Validation:
     """Divide raw bars into those that can be believed and those that can't.
 

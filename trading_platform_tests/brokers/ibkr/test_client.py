@@ -306,3 +306,15 @@ def test_a_closed_broker_connects_again_when_it_is_used(broker: IBKRBroker) -> N
     assert broker.account == "DU1000000"
     broker.close()
     broker.close()
+
+
+def test_what_a_contract_is_is_asked_once_per_connection(
+    paper_gateway: PaperGateway, make_broker: BrokerFactory
+) -> None:
+    broker = make_broker(port=paper_gateway.port, request_timeout_seconds=0.2)
+    known = broker.instrument_details(AAPL)
+    paper_gateway.faults.add(Mute(Outgoing.CONTRACT_DETAILS_END))
+    assert broker.instrument_details(AAPL) is known
+    broker.close()
+    with pytest.raises(BrokerTimeoutError):
+        broker.instrument_details(AAPL)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_platform.domain.instruments import SecurityType
-from trading_platform.paper_gateway.commissions import fill_commission, order_commission
+from trading_platform.domain.portfolio.commissions import fill_commission, order_commission
 
 fills = st.lists(
     st.tuples(st.decimals("0.01", 5000, places=2), st.decimals("0.01", 2000, places=2)), min_size=1, max_size=12
