@@ -16,6 +16,7 @@ from trading_platform.brokers.base import (
 from trading_platform.brokers.ibkr import errors, translate
 from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement, Verdict
 from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.brokers.ibkr.order_message import to_order
 from trading_platform.brokers.ibkr.requests import open_orders
 from trading_platform.brokers.ibkr.session import OrderWatch
 from trading_platform.domain.instruments import Instrument
@@ -40,7 +41,7 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
         msg = f"order {request.client_order_id} is an exit of {request.parent_id}: place it with its entry"
         raise ValueError(msg)
     contract = translate.to_contract(instrument)
-    order = translate.to_order(request, connection.account)
+    order = to_order(request, connection.account)
     await require_safe_ids(connection, request)
     client, wrapper = connection.client, connection.wrapper
     order_id = client.getReqId()
