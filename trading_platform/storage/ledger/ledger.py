@@ -183,6 +183,9 @@ class Ledger:
         Raises:
             UnknownOrderError: no such order.
         """
+        if decision.client_order_id != client_order_id:
+            msg = f"the decision of {decision.client_order_id} was handed in for {client_order_id}"
+            raise ValueError(msg)
         with self._database.transaction() as connection:
             return submission.start(
                 connection,
