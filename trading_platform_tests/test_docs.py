@@ -250,7 +250,7 @@ def test_every_message_explained_is_one_that_the_code_says() -> None:
 def test_the_example_strategy_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DOCS / "strategies.md").read_text()
     module, test = blocks(text, "python")
-    (spec,) = blocks(text, "yaml")
+    spec, _ = blocks(text, "yaml")
     (tmp_path / "mean_reversion.py").write_text(module)
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "reversion.yaml").write_text(spec)
@@ -262,6 +262,13 @@ def test_the_example_strategy_works_as_written(tmp_path: Path, monkeypatch: pyte
     names: dict[str, Any] = {}
     exec(compile(test, "strategies.md", "exec"), names)
     names["test_what_fell_far_is_bought_and_the_rest_is_flat"]()
+
+
+def test_the_example_of_a_bracket_is_a_spec_that_loads(tmp_path: Path) -> None:
+    _, spec = blocks((DOCS / "strategies.md").read_text(), "yaml")
+    (tmp_path / "breakout.yaml").write_text(spec)
+    (loaded,) = load_strategy_specs(tmp_path)
+    assert loaded.order.bracket is not None
 
 
 @each_page

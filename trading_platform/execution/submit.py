@@ -38,39 +38,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_platform.brokers.base import (
-    AccountMismatchError,
     Broker,
-    BrokerConnectionError,
     BrokerError,
-    OrderRejectedError,
-    ReadOnlyError,
-    UnknownInstrumentError,
 )
 from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.orders.model import BrokerOrder, OrderIntent, OrderStatus, RiskDecision
+from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.limits import Limits
-from trading_platform.execution.broker_view import BrokerView, as_acknowledged, record_view, require_account
+from trading_platform.execution.broker_view import BrokerView, record_view, require_account
 from trading_platform.execution.call_off import CONFIRM_SECONDS, call_off
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
+from trading_platform.execution.sending import Sending
 from trading_platform.storage.ledger import Ledger, LedgerOrder, UnknownTickError
-from trading_platform.storage.ledger.lease import SubmissionLease
 from trading_platform.storage.ledger.model import IN_DOUBT, SubmissionStart, Tick
 
 SETTLE_SECONDS = 2.0
 LEASE_WAIT_SECONDS = 15.0
 
 Guard = Callable[[OrderIntent], RiskDecision]
-
-_NOT_SENT_ERRORS = (ReadOnlyError, AccountMismatchError, UnknownInstrumentError)
-"""Refusals of our own side of the connection, before anything was sent, that another try would not change."""
 
 _ALIVE_OR_FILLED = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
@@ -120,7 +112,15 @@ def submit_tick(
             account, holder=holder_name(run_id), now=clock.now, wait_seconds=lease_wait_seconds
         ) as lease:
             submission = _Submission(
-                ledger, broker, instruments, lease, guard, clock, run_id, record.tick, confirm_seconds
+                ledger=ledger,
+                broker=broker,
+                lease=lease,
+                clock=clock,
+                run_id=run_id,
+                instruments=instruments,
+                guard=guard,
+                tick=record.tick,
+                confirm_seconds=confirm_seconds,
             )
             called_off, not_called_off = submission.call_off(record.cancels)
             token, outcomes = lease.token, submission.run(settle_seconds)
@@ -147,26 +147,14 @@ def submit_tick(
     )
 
 
-@dataclass
-class _Submission:
-    """One call's work under a held lease. ``trouble`` says why nothing more may be sent, once that is so."""
+@dataclass(kw_only=True)
+class _Submission(Sending):
+    """One call's work under a held lease: what may be sent, and when."""
 
-    ledger: Ledger
-    broker: Broker
     instruments: Mapping[str, Instrument]
-    lease: SubmissionLease
     guard: Guard
-    clock: Clock
-    run_id: str
     tick: Tick
     confirm_seconds: float
-    outcomes: dict[str, OrderOutcome] = field(default_factory=dict)
-    trouble: str = ""
-
-    @property
-    def account(self) -> str:
-        """The account of the lease, which is the tick's."""
-        return self.lease.account
 
     def call_off(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Cancel what the tick wants gone without another in its place, unless the strategy has decided since.
@@ -206,7 +194,7 @@ class _Submission:
             if sendable == legs and not known:
                 self._submit(legs)
             for order in sendable if known else ():
-                self._note(order, "not_sent", order.status, f"{known[0].client_order_id} of its bracket is out already")
+                self.note(order, "not_sent", order.status, f"{known[0].client_order_id} of its bracket is out already")
         return self.outcomes
 
     def _tick_orders(self) -> list[LedgerOrder]:
@@ -229,11 +217,11 @@ class _Submission:
                 continue
             if order.intent.request.group in doubtful:
                 why = "sent or not, its run can't be proved dead and the broker does not list it: reconcile"
-                self._move(order, OrderStatus.UNKNOWN, why)
+                self.move(order, OrderStatus.UNKNOWN, why)
             elif (order.intent.strategy, order.intent.tick_utc) == (self.tick.strategy, self.tick.tick_utc):
                 repeatable.add(name)
             elif self.ledger.has_newer_tick(self.account, order.intent.strategy, order.intent.tick_utc):
-                self._move(order, OrderStatus.EXPIRED, "proved unsent, and its tick is over")
+                self.move(order, OrderStatus.EXPIRED, "proved unsent, and its tick is over")
         return repeatable
 
     def _is_proved_unsent(self, order: LedgerOrder, view: BrokerView) -> bool:
@@ -251,7 +239,7 @@ class _Submission:
         """Judge, clear the way, start and send one order, or a bracket's entry with its exits."""
         entry = legs[0]
         if self.trouble:
-            self._note_all(legs, "not_sent", self.trouble)
+            self.note_all(legs, "not_sent", self.trouble)
             return
         instrument = self.instruments.get(entry.intent.request.symbol)
         if instrument is None:
@@ -265,7 +253,7 @@ class _Submission:
             reasons = tuple(reason for decision in refusals for reason in decision.reasons)
             self._refuse(legs, *(reasons or ("no risk control was evaluated",)))
         elif self._is_way_clear(legs) and self._begin(legs, decisions):
-            self._place(legs, instrument)
+            self.place(legs, instrument)
 
     def _judge(self, order: LedgerOrder) -> RiskDecision:
         decision = self.guard(order.intent)
@@ -287,15 +275,15 @@ class _Submission:
         except BrokerError as error:
             left = (f"what it replaces is not confirmed over: {error}",)
         if left:
-            self._note_all(legs, "not_sent", *left)
+            self.note_all(legs, "not_sent", *left)
             return False
         held = self.ledger.strategy_position(self.account, intent.strategy).get(intent.request.symbol, Decimal(0))
         planned = intent.position_quantity
         if planned is None or held != planned:
             why = f"it was planned on a holding of {planned}, and {held:f} is held after a fill of what it replaces"
             for order in legs:
-                self._move(order, OrderStatus.EXPIRED, f"never sent: {why}", only_from=order.status)
-                self._note(order, "refused", OrderStatus.EXPIRED, why)
+                self.move(order, OrderStatus.EXPIRED, f"never sent: {why}", only_from=order.status)
+                self.note(order, "refused", OrderStatus.EXPIRED, why)
             return False
         return True
 
@@ -305,8 +293,8 @@ class _Submission:
             status = order.status
             if status is OrderStatus.SUBMITTING:
                 status = OrderStatus.EXPIRED
-                self._move(order, status, f"proved unsent, and refused now: {'; '.join(reasons)}")
-            self._note(order, "refused", status, *reasons)
+                self.move(order, status, f"proved unsent, and refused now: {'; '.join(reasons)}")
+            self.note(order, "refused", status, *reasons)
 
     def _begin(self, legs: Sequence[LedgerOrder], decisions: Sequence[RiskDecision]) -> bool:
         self.lease.renew(self.clock.now())
@@ -321,7 +309,7 @@ class _Submission:
         elif started is SubmissionStart.SUPERSEDED:
             self._refuse(legs, started.value)
         else:
-            self._note_all(legs, "not_sent", started.value)
+            self.note_all(legs, "not_sent", started.value)
         return False
 
     def _start(
@@ -338,82 +326,6 @@ class _Submission:
             run_id=self.run_id,
             is_reducing=is_reducing,
         )
-
-    def _send(self, legs: Sequence[LedgerOrder], instrument: Instrument) -> Sequence[BrokerOrder]:
-        requests = [order.intent.request for order in legs]
-        if len(requests) == 1:
-            return [self.broker.place_order(instrument, requests[0])]
-        return self.broker.place_bracket(instrument, requests)
-
-    def _place(self, legs: Sequence[LedgerOrder], instrument: Instrument) -> None:
-        """Send once. Until the answer is in the ledger the lease is in doubt and will not be given back."""
-        self.lease.is_in_doubt = True
-        try:
-            acknowledged = self._send(legs, instrument)
-        except OrderRejectedError as error:
-            self._end_all(legs, "rejected", OrderStatus.BROKER_REJECTED, str(error), raw_status=str(error.code))
-        except _NOT_SENT_ERRORS as error:
-            self._end_all(legs, "rejected", OrderStatus.BROKER_REJECTED, f"not sent: {error}")
-        except BrokerConnectionError as error:
-            # By the protocol nothing was sent. A later run of the tick still looks for it before it tries again.
-            for order in legs:
-                self.ledger.record_unsent(
-                    self.account,
-                    order.client_order_id,
-                    at=self.clock.now(),
-                    run_id=self.run_id,
-                    message=f"not sent: {error}",
-                )
-                self._note(order, "not_sent", OrderStatus.SUBMITTING, str(error))
-            self.trouble = f"not sent after the broker failed: {error}"
-        except BrokerError as error:
-            self._end_all(legs, "unknown", OrderStatus.UNKNOWN, str(error))
-            self.trouble = f"not sent after an order's fate was lost: {error}"
-        except BaseException as error:
-            # Anything else (an interrupt, a bug) may have struck after the send.
-            for order in legs:
-                self._move(order, OrderStatus.UNKNOWN, f"interrupted while it was sent: {error!r}")
-            self.lease.is_in_doubt = False
-            raise
-        else:
-            for order, answer in zip(legs, acknowledged, strict=True):
-                self._take_in(order, answer, is_bracket=len(legs) > 1)
-            self._withdraw_if_incomplete(legs, acknowledged)
-        self.lease.is_in_doubt = False
-
-    def _take_in(self, order: LedgerOrder, acknowledged: BrokerOrder, *, is_bracket: bool) -> None:
-        # Only of a bracket's legs is a refusal an answer; of a single order it is an error that was raised.
-        if is_bracket and acknowledged.status is OrderStatus.BROKER_REJECTED:
-            self._end_all([order], "rejected", OrderStatus.BROKER_REJECTED, acknowledged.message)
-            return
-        believed = as_acknowledged(acknowledged, order.client_order_id)
-        self.ledger.record_broker_order(self.account, believed, at=self.clock.now(), run_id=self.run_id)
-        if believed.status is OrderStatus.UNKNOWN:
-            why = f"acknowledged as {acknowledged.raw_status or acknowledged.status.value}: the lists must confirm"
-            self._move(order, OrderStatus.UNKNOWN, why)
-            self._note(order, "unknown", OrderStatus.UNKNOWN, why, perm_id=believed.perm_id)
-        else:
-            self._note(order, "placed", believed.status, perm_id=believed.perm_id)
-
-    def _withdraw_if_incomplete(self, legs: Sequence[LedgerOrder], acknowledged: Sequence[BrokerOrder]) -> None:
-        """A broker that took a bracket without one of its legs: an entry that has not traded is called back."""
-        if not any(answer.status is OrderStatus.BROKER_REJECTED for answer in acknowledged):
-            return
-        try:
-            self.broker.cancel_order(legs[0].client_order_id)
-        except BrokerError as error:
-            self.trouble = f"not sent after a bracket lost a leg and its entry could not be called back: {error}"
-
-    def _end_all(
-        self, legs: Sequence[LedgerOrder], outcome: Outcome, to: OrderStatus, message: str, *, raw_status: str = ""
-    ) -> None:
-        for order in legs:
-            self._move(order, to, message, raw_status=raw_status)
-            self._note(order, outcome, to, message)
-
-    def _note_all(self, legs: Sequence[LedgerOrder], outcome: Outcome, *reasons: str) -> None:
-        for order in legs:
-            self._note(order, outcome, order.status, *reasons)
 
     def _is_reducing(self, intent: OrderIntent) -> bool:
         """Whether the order can only bring strategy and account closer to flat; a halt lets those through."""
@@ -436,34 +348,6 @@ class _Submission:
             signal_time_utc=None,
         )
         return is_reducing(intent, context)
-
-    def _move(
-        self,
-        order: LedgerOrder,
-        to: OrderStatus,
-        message: str,
-        *,
-        raw_status: str = "",
-        only_from: OrderStatus = OrderStatus.SUBMITTING,
-    ) -> None:
-        # Reconciliation needs no lease: it may have learned the order's true status a moment ago. That stands.
-        self.ledger.move(
-            self.account,
-            order.client_order_id,
-            to,
-            only_from=only_from,
-            at=self.clock.now(),
-            run_id=self.run_id,
-            message=message,
-            raw_status=raw_status,
-        )
-
-    def _note(
-        self, order: LedgerOrder, outcome: Outcome, status: OrderStatus, *reasons: str, perm_id: int | None = None
-    ) -> None:
-        self.outcomes[order.client_order_id] = OrderOutcome(
-            order.client_order_id, order.intent.request.symbol, outcome, status, perm_id or order.perm_id, reasons
-        )
 
 
 def _groups(orders: Sequence[LedgerOrder]) -> list[list[LedgerOrder]]:

@@ -39,6 +39,8 @@ def intents_table(ledger: Ledger, account: str, strategy: str, sessions: Sequenc
             {
                 **_common(order),
                 "limit_price": _number(order.intent.request.limit_price),
+                "stop_price": _number(order.intent.request.stop_price),
+                "replaces": ", ".join(order.intent.replaces),
                 "decision_price_usd": float(order.intent.decision_price),
                 "notional_usd": float(order.intent.notional_usd),
                 **_cut(order, decision),
@@ -233,6 +235,8 @@ def _common(order: LedgerOrder) -> dict[str, Any]:
         "side": request.side,
         "quantity": float(request.quantity),
         "order_type": request.order_type,
+        "time_in_force": request.time_in_force,
+        "bracket": request.oca_group,
     }
 
 

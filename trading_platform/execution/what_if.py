@@ -42,7 +42,10 @@ def ask_what_ifs(
     opening = [
         intent
         for intent, decision in judged
-        if decision.is_approved and intent.request.symbol in instruments and not is_reducing(intent, context)
+        if decision.is_approved
+        and intent.request.symbol in instruments
+        and not intent.request.parent_id  # an exit opens nothing: it follows its entry
+        and not is_reducing(intent, context)
     ]
     if not opening:
         return {}

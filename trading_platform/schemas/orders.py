@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.domain.orders.model import OrderStatus, OrderType, TimeInForce
 from trading_platform.schemas.base import SESSION_PATTERN, Table, UTCStamp
 
 STATUSES = [status.value for status in OrderStatus]
@@ -13,6 +15,9 @@ SIDES = ["BUY", "SELL"]
 SIGNAL_VERSION = "Signals it was made of: the Dagster run that made them, #, digest of the rows; empty: none"
 MODEL_VERSION = "Model that decided; empty where a rule did"
 CODE_VERSION = "Version of the platform that decided"
+ORDER_TYPES = list(get_args(OrderType))
+TIMES_IN_FORCE = list(get_args(TimeInForce))
+ORDER_TYPE = "MKT, LMT, STP, STP LMT, TRAIL, MOC or LOC"
 
 
 class OrderIntents(Table):
@@ -27,8 +32,12 @@ class OrderIntents(Table):
     quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
     wanted_quantity: Series[float] = pa.Field(gt=0, description="Quantity before it was cut to limits")
     cut_by: Series[str] = pa.Field(description="Control that the quantity was cut for; empty when it was not cut")
-    order_type: Series[str] = pa.Field(description="MKT, LMT, STP or STP LMT")
+    order_type: Series[str] = pa.Field(isin=ORDER_TYPES, description=ORDER_TYPE)
+    time_in_force: Series[str] = pa.Field(isin=TIMES_IN_FORCE, description="DAY, GTC, IOC or GTD")
+    bracket: Series[str] = pa.Field(description="Of an exit: the name of its entry; else empty")
     limit_price: Series[float] = pa.Field(nullable=True, gt=0, description="Limit, USD")
+    stop_price: Series[float] = pa.Field(nullable=True, gt=0, description="Stop, USD; of a trailing stop its first")
+    replaces: Series[str] = pa.Field(description="Working orders that must be over before it is sent, by name")
     decision_price_usd: Series[float] = pa.Field(gt=0, description="Price the decision was made at")
     notional_usd: Series[float] = pa.Field(gt=0, description="Quantity times decision price")
     is_approved: Series[bool] = pa.Field(description="Whether every risk control passed")
@@ -84,7 +93,9 @@ class Orders(Table):
     tick_utc: Series[UTCStamp] = pa.Field(description="The tick it was decided at")
     side: Series[str] = pa.Field(isin=SIDES, description="BUY or SELL")
     quantity: Series[float] = pa.Field(gt=0, description="Shares or coins")
-    order_type: Series[str] = pa.Field(description="MKT, LMT, STP or STP LMT")
+    order_type: Series[str] = pa.Field(isin=ORDER_TYPES, description=ORDER_TYPE)
+    time_in_force: Series[str] = pa.Field(isin=TIMES_IN_FORCE, description="DAY, GTC, IOC or GTD")
+    bracket: Series[str] = pa.Field(description="Of an exit: the name of its entry; else empty")
     status: Series[str] = pa.Field(isin=STATUSES, description="State in the ledger")
     perm_id: Series[int] = pa.Field(ge=0, description="IBKR's durable id; 0 while unknown")
     filled_quantity: Series[float] = pa.Field(ge=0, description="Shares or coins executed so far")

@@ -344,6 +344,29 @@ def test_a_connection_that_breaks_while_one_order_replaces_another_leaves_one_at
     assert len(desk.live()) == (0 if was_lost else 1)
 
 
+WAITING = [
+    {"order_type": "STP", "stop_offset_bps": 300, "time_in_force": "GTC"},
+    {"order_type": "STP LMT", "stop_offset_bps": 300, "time_in_force": "GTD", "good_till_minutes": 30},
+    {"order_type": "TRAIL", "trail_percent": 3},
+    {"order_type": "MOC"},
+    {"order_type": "LOC", "limit_offset_bps": 50},
+]
+
+
+@pytest.mark.parametrize("order", WAITING, ids=[str(order["order_type"]) for order in WAITING])
+def test_every_kind_of_order_goes_from_the_spec_to_the_broker_and_is_told_alike(trader, order) -> None:
+    desk = trader(**order)
+    assert [outcome.outcome for outcome in desk.tick(1.0).outcomes] == ["placed"]
+    (stored,) = desk.ledger.orders(ACCOUNT)
+    (told,) = desk.broker.open_orders()
+    asked = stored.intent.request
+    assert stored.status is SUBMITTED
+    assert (told.order_type, told.time_in_force) == (order["order_type"], order.get("time_in_force", "DAY"))
+    assert told.limit_price == asked.limit_price
+    if order["order_type"] != "TRAIL":  # its stop follows the market from the first moment on
+        assert told.stop_price == asked.stop_price
+
+
 def test_coins_are_bought_to_the_eighth_decimal_and_every_book_agrees(ledger, broker, gateway, clock) -> None:
     of = spec(
         name="btc",

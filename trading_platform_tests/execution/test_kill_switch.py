@@ -273,8 +273,7 @@ def test_setting_a_halt_waits_for_an_order_that_is_just_being_let_go(ledger, led
         let_go = submission.start(
             letting_go,
             ACCOUNT,
-            intent.client_order_id,
-            decision=approve(intent),
+            [approve(intent)],
             token=lease.token,
             holder="test",
             at=NOW,

@@ -17,6 +17,7 @@ from trading_platform.brokers.base import BrokerConnectionError, BrokerError, Or
 from trading_platform.brokers.ibkr import translate
 from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement
 from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.brokers.ibkr.order_message import to_order
 from trading_platform.brokers.ibkr.orders import conclude, require_safe_ids, settle
 from trading_platform.brokers.ibkr.requests import server_time
 from trading_platform.brokers.ibkr.session import OrderWatch
@@ -51,7 +52,7 @@ async def place_bracket(
         msg = f"{entry.client_order_id} is no bracket: an entry and its exits, each of which names it, are needed"
         raise ValueError(msg)
     for request in requests:
-        translate.to_order(request, connection.account)  # whatever is senseless is found before anything is sent
+        to_order(request, connection.account)  # whatever is senseless is found before anything is sent
     await require_safe_ids(connection, entry)
     legs = [_Leg(request, connection.client.getReqId(), OrderWatch()) for request in requests]
     connection.wrapper.watches |= {leg.order_id: leg.watch for leg in legs}
@@ -89,7 +90,7 @@ async def _hold_back(connection: Connection, instrument: Instrument, legs: Seque
 
 def _send(connection: Connection, instrument: Instrument, legs: Sequence[_Leg], leg: _Leg, *, transmit: bool) -> None:
     parent_id = 0 if leg is legs[0] else legs[0].order_id
-    order = translate.to_order(leg.request, connection.account, parent_id=parent_id, transmit=transmit)
+    order = to_order(leg.request, connection.account, parent_id=parent_id, transmit=transmit)
     try:
         connection.client.placeOrder(leg.order_id, translate.to_contract(instrument), order)
     except ConnectionError as error:

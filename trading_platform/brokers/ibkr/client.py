@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
 import_on_loop("trading_platform.brokers.ibkr.brackets")
 
-from trading_platform.brokers.ibkr import brackets, orders, requests  # noqa: E402
+from trading_platform.brokers.ibkr import brackets, orders, requests, what_if  # noqa: E402
 from trading_platform.brokers.ibkr.connection import Connection, open_with_free_client_id  # noqa: E402
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class IBKRBroker:
     def what_if(self, instrument: Instrument, request: OrderRequest) -> WhatIf:
         """Ask, once, what the order would do to the account's margin. It is never placed."""
         self._require_writable(f"nothing was asked about order {request.client_order_id}")
-        return self._run(lambda connection: orders.what_if(connection, instrument, request))
+        return self._run(lambda connection: what_if.what_if(connection, instrument, request))
 
     def place_bracket(self, instrument: Instrument, legs: Sequence[OrderRequest]) -> Sequence[BrokerOrder]:
         """Send an entry with its exits, once, and wait for the acknowledgements."""

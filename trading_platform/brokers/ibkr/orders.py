@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ib_insync.wrapper import RequestError
-
 from trading_platform.brokers.base import (
     AmbiguousOrderError,
     BrokerConnectionError,
@@ -18,16 +16,14 @@ from trading_platform.brokers.base import (
 from trading_platform.brokers.ibkr import errors, translate
 from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement, Verdict
 from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.brokers.ibkr.order_message import to_order
 from trading_platform.brokers.ibkr.requests import open_orders
 from trading_platform.brokers.ibkr.session import OrderWatch
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.orders.model import BrokerOrder, OrderRequest, WhatIf
+from trading_platform.domain.orders.model import BrokerOrder, OrderRequest
 
 _GRACE_SECONDS = {Verdict.SETTLING: 0.5, Verdict.DOUBTFUL: 3.0}
 """How long to wait for more once this is known. A rejection's status can come before its reason."""
-
-_LONGEST_WHAT_IF_SECONDS = 3.0
-"""A forecast is welcome and not needed: nobody waits for it as long as for other answers."""
 
 _FINAL = (Verdict.ACKNOWLEDGED, Verdict.REJECTED, Verdict.LOST)
 
@@ -45,7 +41,7 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
         msg = f"order {request.client_order_id} is an exit of {request.parent_id}: place it with its entry"
         raise ValueError(msg)
     contract = translate.to_contract(instrument)
-    order = translate.to_order(request, connection.account)
+    order = to_order(request, connection.account)
     await require_safe_ids(connection, request)
     client, wrapper = connection.client, connection.wrapper
     order_id = client.getReqId()
@@ -60,40 +56,6 @@ async def place_order(connection: Connection, instrument: Instrument, request: O
     finally:
         wrapper.watches.pop(order_id, None)
     return conclude(connection, request, order_id, watch.acknowledgement)
-
-
-async def what_if(connection: Connection, instrument: Instrument, request: OrderRequest) -> WhatIf:
-    """Ask what the order would do to the margin, with an order message that is marked as a question.
-
-    It carries the order's reference like the order itself: should a gateway ever take it for one, the search by
-    ``orderRef`` that precedes each order finds it, and nothing is sent a second time.
-
-    Raises:
-        ValueError: the request is senseless; nothing was sent.
-        OrderRejectedError: IBKR would refuse the order.
-        BrokerError: there is no answer.
-    """
-    contract = translate.to_contract(instrument)
-    order = translate.to_what_if_order(request, connection.account)
-    await require_safe_ids(connection, request)
-    what = f"what-if of order {request.client_order_id}"
-    order_id = connection.client.getReqId()
-    answered = connection.wrapper.startReq(order_id, contract)
-    if order.whatIf is not True:
-        msg = f"{what} is not marked as a question: it was not sent"
-        raise BrokerError(msg)
-    connection.client.placeOrder(order_id, contract, order)
-    try:
-        state = await asyncio.wait_for(connection.answer(answered, what), _LONGEST_WHAT_IF_SECONDS)
-    except asyncio.TimeoutError as error:
-        msg = f"{what}: no answer within {_LONGEST_WHAT_IF_SECONDS:g} s"
-        raise BrokerTimeoutError(msg) from error
-    except BrokerError as error:
-        said = error.__cause__
-        if type(error) is BrokerError and isinstance(said, RequestError) and errors.is_order_rejection(said.code):
-            raise OrderRejectedError(str(error), said.code) from error
-        raise
-    return translate.to_what_if(request, state)
 
 
 async def require_safe_ids(connection: Connection, request: OrderRequest) -> None:

@@ -26,7 +26,6 @@ from trading_platform.domain.orders.model import (
     Position,
     Quote,
     Side,
-    WhatIf,
 )
 from trading_platform.domain.price_grid import InvalidPriceGridError, PriceGrid, PriceStep
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from ib_insync import objects
     from ib_insync.contract import Contract, ContractDetails
-    from ib_insync.order import Order, OrderState
+    from ib_insync.order import Order
     from ib_insync.ticker import Ticker
 
     from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement
@@ -47,8 +46,6 @@ _UNSET_INTEGER = 2**31 - 1
 _DEFAULT_EXCHANGES = {"CRYPTO": "PAXOS", "CASH": "IDEALPRO"}
 _WHAT_TO_SHOW = {"STK": "TRADES", "CRYPTO": "AGGTRADES", "CASH": "MIDPOINT"}
 _DELAYED_MARKET_DATA = (3, 4)
-_REDUCE_WITH_BLOCK = 2
-"""IBKR's ocaType by which a part fill of one exit shrinks the others, and one is at the exchange at a time."""
 _STATUSES = {
     "ApiPending": OrderStatus.SUBMITTED,
     "PendingSubmit": OrderStatus.SUBMITTED,
@@ -112,114 +109,6 @@ def what_to_show(instrument: Instrument, *, is_adjusted: bool = False) -> str:
             raise ValueError(msg)
         return "ADJUSTED_LAST"
     return _WHAT_TO_SHOW[instrument.security_type]
-
-
-def to_order(request: OrderRequest, account: str, *, parent_id: int = 0, transmit: bool = True) -> Order:
-    """The order message. Must be called on the loop thread.
-
-    Exits carry their entry's order id, ``parent_id``. Of a bracket only the last order has ``transmit`` set: what
-    comes before is held back at the gateway until then.
-
-    Time in force is always explicit: left empty, a preset of the gateway fills it in and says so with an
-    error code that the library takes for a rejection.
-
-    Raises:
-        ValueError: the prices don't fit the order type, the quantity is not positive, or a number has more digits than
-            the wire carries.
-    """
-    from ib_insync.order import Order
-
-    if request.quantity <= 0:
-        msg = f"order {request.client_order_id}: quantity {request.quantity} is not positive; the side says BUY or SELL"
-        raise ValueError(msg)
-    if not request.client_order_id:
-        msg = "an order without client_order_id could not be found again: give it one"
-        raise ValueError(msg)
-    order = Order(
-        action=request.side,
-        totalQuantity=_exact(request.quantity, request),
-        orderType=request.order_type,
-        tif=request.time_in_force,
-        orderRef=request.client_order_id,
-        account=account,
-        transmit=transmit,
-        parentId=parent_id,
-        ocaGroup=request.oca_group,
-        ocaType=_REDUCE_WITH_BLOCK if request.oca_group else 0,
-    )
-    if request.time_in_force == "GTD":
-        order.goodTillDate = _good_till(request)
-    if request.order_type in LIMIT_ORDERS:
-        order.lmtPrice = _required(request.limit_price, "limit_price", request)
-    if request.order_type in ("STP", "STP LMT"):
-        order.auxPrice = _required(request.stop_price, "stop_price", request)
-    if request.order_type == "TRAIL":
-        _trail(order, request)
-    return order
-
-
-def to_what_if_order(request: OrderRequest, account: str) -> Order:
-    """The order message as a question: with ``whatIf`` set IBKR answers with margins and places nothing."""
-    order = to_order(request, account)
-    order.whatIf = True
-    return order
-
-
-def to_what_if(request: OrderRequest, state: OrderState) -> WhatIf:
-    """The answer to the question. Figures that IBKR leaves unset are ``None``."""
-    return WhatIf(
-        client_order_id=request.client_order_id,
-        init_margin_before=_to_margin(state.initMarginBefore),
-        init_margin_after=_to_margin(state.initMarginAfter),
-        maint_margin_before=_to_margin(state.maintMarginBefore),
-        maint_margin_after=_to_margin(state.maintMarginAfter),
-        equity_with_loan_before=_to_margin(state.equityWithLoanBefore),
-        equity_with_loan_after=_to_margin(state.equityWithLoanAfter),
-        commission=to_optional_decimal(state.commission),
-    )
-
-
-def _to_margin(text: str) -> Decimal | None:
-    """Margins come as text; empty or 1.797…E308 is unset."""
-    try:
-        return None if is_unset(float(text)) else Decimal(text)
-    except (ValueError, ArithmeticError):
-        return None
-
-
-def _trail(order: Order, request: OrderRequest) -> None:
-    if (request.trail_amount is None) == (request.trail_percent is None):
-        msg = f"order {request.client_order_id} of type TRAIL needs a trail_amount or a trail_percent, and not both"
-        raise ValueError(msg)
-    if request.trail_amount is not None:
-        order.auxPrice = _exact(request.trail_amount, request)
-    if request.trail_percent is not None:
-        order.trailingPercent = _exact(request.trail_percent, request)
-    if request.stop_price is not None:
-        order.trailStopPrice = _exact(request.stop_price, request)
-
-
-def _good_till(request: OrderRequest) -> str:
-    if request.good_till_utc is None:
-        msg = f"order {request.client_order_id} with time in force GTD needs a good_till_utc"
-        raise ValueError(msg)
-    return f"{request.good_till_utc.astimezone(UTC):%Y%m%d-%H:%M:%S}"
-
-
-def _exact(number: Decimal, request: OrderRequest) -> float:
-    """The float whose text is the number: the library sends text, and takes floats."""
-    value = float(number)
-    if Decimal(repr(value)) != number:
-        msg = f"order {request.client_order_id}: {number} has more digits than can be sent exactly"
-        raise ValueError(msg)
-    return value
-
-
-def _required(price: Decimal | None, name: str, request: OrderRequest) -> float:
-    if price is None:
-        msg = f"order {request.client_order_id} of type {request.order_type} needs a {name}"
-        raise ValueError(msg)
-    return _exact(price, request)
 
 
 def to_status(raw: str, filled: Decimal, completed_status: str = "", *, is_completed: bool = False) -> OrderStatus:

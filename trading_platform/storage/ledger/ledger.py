@@ -21,7 +21,7 @@ from trading_platform.domain.orders.model import (
 )
 from trading_platform.domain.orders.risk.context import EquityMarks, Submission
 from trading_platform.domain.orders.working import WorkingOrder
-from trading_platform.storage.ledger import fills, halts, orders, schema, snapshots, submission
+from trading_platform.storage.ledger import fills, halts, history, orders, schema, snapshots, submission
 from trading_platform.storage.ledger.database import Database
 from trading_platform.storage.ledger.lease import SubmissionLease, hold_lease
 from trading_platform.storage.ledger.model import (
@@ -155,7 +155,7 @@ class Ledger:
     def order_events(self, account: str, client_order_ids: Collection[str] | None = None) -> list[OrderEvent]:
         """The history of the orders, oldest event first."""
         with self._database.transaction() as connection:
-            return orders.select_events(connection, account, client_order_ids)
+            return history.select_events(connection, account, client_order_ids)
 
     def risk_decisions(
         self,
@@ -166,7 +166,7 @@ class Ledger:
     ) -> list[StoredDecision]:
         """Risk decisions, oldest first."""
         with self._database.transaction() as connection:
-            return orders.select_decisions(connection, account, client_order_ids=client_order_ids, stage=stage)
+            return history.select_decisions(connection, account, client_order_ids=client_order_ids, stage=stage)
 
     def submission_lease(
         self, account: str, *, holder: str, now: Callable[[], datetime], wait_seconds: float
@@ -198,6 +198,9 @@ class Ledger:
         Raises:
             UnknownOrderError: no such order.
         """
+        if decision.client_order_id != client_order_id:
+            msg = f"the decision of {decision.client_order_id} was handed in for {client_order_id}"
+            raise ValueError(msg)
         with self._database.transaction() as connection:
             return submission.start(
                 connection,
@@ -213,7 +216,7 @@ class Ledger:
     def record_refusal(self, account: str, decision: RiskDecision, *, at: datetime, run_id: str) -> None:
         """Store a risk decision made at submission that did not let the order pass. The order stays approved."""
         with self._database.transaction() as connection:
-            orders.insert_decisions(connection, account, [decision], stage="submission", at=at, run_id=run_id)
+            history.insert_decisions(connection, account, [decision], stage="submission", at=at, run_id=run_id)
 
     def move(
         self,

@@ -15,6 +15,7 @@ from trading_platform.domain.orders.state import is_legal_transition
 from trading_platform.storage.ledger import fills as fill_rows
 from trading_platform.storage.ledger.errors import LedgerRefusedError
 from trading_platform.storage.ledger.halts import freeze, select_active
+from trading_platform.storage.ledger.history import insert_decisions
 from trading_platform.storage.ledger.model import (
     BrokerOrderEffect,
     BrokerOrderResult,
@@ -24,7 +25,6 @@ from trading_platform.storage.ledger.model import (
 from trading_platform.storage.ledger.orders import (
     change_order,
     has_newer_tick,
-    insert_decisions,
     lock_order,
     select_orders,
 )

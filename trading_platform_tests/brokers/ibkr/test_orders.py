@@ -17,9 +17,9 @@ from trading_platform.brokers.base import (
     OrderRejectedError,
     ReadOnlyError,
 )
-from trading_platform.brokers.ibkr import translate
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.loop import shared_loop
+from trading_platform.brokers.ibkr.order_message import to_order
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderRequest, OrderStatus
 from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
@@ -276,7 +276,7 @@ def test_a_what_if_is_sent_once_and_marked_as_a_question(make_broker: BrokerFact
 
 def test_a_what_if_without_its_mark_is_not_sent(make_broker: BrokerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever becomes of the translation: an unmarked question would be an order."""
-    monkeypatch.setattr("trading_platform.brokers.ibkr.translate.to_what_if_order", translate.to_order)
+    monkeypatch.setattr("trading_platform.brokers.ibkr.what_if._to_question", to_order)
     with ScriptedGateway(scripts=on_place(lambda order_id: order_status(order_id, "Submitted"))) as gateway:
         with pytest.raises(BrokerError, match="not marked as a question"):
             make_broker(port=gateway.port).what_if(AAPL, buy())

@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.domain.orders.model import OrderIntent, OrderStatus
 from trading_platform.domain.orders.state import LEGAL_TRANSITIONS
 from trading_platform.storage.ledger import (
     Ledger,
+    LedgerRefusedError,
     LedgerSchemaError,
     LedgerUnavailableError,
 )
 from trading_platform.storage.ledger import schema as ledger_schema
 from trading_platform.storage.ledger.database import parse_url
 from trading_platform.storage.ledger.tables import metadata
-from trading_platform_tests.storage.ledger.builders import ACCOUNT, NOW, RUN, TICK, make_execution, make_intent, record
+from trading_platform_tests.storage.ledger.builders import (
+    ACCOUNT,
+    NOW,
+    RUN,
+    TICK,
+    approve,
+    make_execution,
+    make_intent,
+    make_tick,
+    record,
+)
 
 
 @contextmanager
@@ -54,6 +67,76 @@ def test_migrations_go_up_down_and_up_again(database_url):
     assert ledger.is_current()
     assert ledger.orders(ACCOUNT) == []
     ledger.close()
+
+
+def bracket_intents() -> list[OrderIntent]:
+    """An entry with a target, which the first schema could not describe."""
+    entry = make_intent()
+    name = entry.client_order_id
+    exit_ = replace(entry.request, client_order_id=f"{name}t", side="SELL", order_type="LOC", limit_price=Decimal(180))
+    return [entry, replace(entry, request=replace(exit_, parent_id=name, oca_group=name))]
+
+
+def test_the_kinds_of_orders_go_down_and_up_again(database_url):
+    ledger = Ledger(database_url)
+    ledger.migrate()
+    record(ledger)
+    ledger.downgrade("0001")
+    with connected(database_url) as connection:
+        assert "order_replacements" not in sa.inspect(connection).get_table_names()
+        assert connection.scalar(sa.text("SELECT count(*) FROM order_intents")) == 1
+    ledger.migrate()
+    (order,) = ledger.orders(ACCOUNT)
+    assert order.intent == make_intent()
+    ledger.close()
+
+
+def test_a_ledger_with_orders_the_old_schema_can_not_describe_does_not_go_down(database_url):
+    ledger = Ledger(database_url)
+    ledger.migrate()
+    ledger.record_tick(make_tick(), [(intent, approve(intent)) for intent in bracket_intents()])
+    with pytest.raises(LedgerRefusedError, match="order_intents_"):
+        ledger.downgrade("0001")
+    assert ledger.is_current()
+    assert len(ledger.orders(ACCOUNT)) == 2
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "request_changes",
+    [
+        {"order_type": "TRAIL", "stop_price": Decimal(1)},
+        {"order_type": "TRAIL", "stop_price": Decimal(1), "trail_amount": Decimal(1), "trail_percent": Decimal(1)},
+        {"trail_percent": Decimal(1)},
+        {"time_in_force": "GTD"},
+        {"good_till_utc": NOW},
+        {"order_type": "MOC", "time_in_force": "GTC"},
+        {"order_type": "LOC"},
+        {"parent_id": "nobody"},
+    ],
+)
+def test_the_database_refuses_orders_that_make_no_sense(ledger, request_changes):
+    intent = make_intent()
+    wrong = replace(intent, request=replace(intent.request, **request_changes))
+    with pytest.raises(LedgerRefusedError):
+        ledger.record_tick(make_tick(), [(wrong, approve(wrong))])
+    assert ledger.orders(ACCOUNT) == []
+
+
+def test_what_replaces_what_is_kept_and_never_changed(ledger, connection):
+    record(ledger)
+    later = make_tick(TICK + timedelta(minutes=5))
+    new = replace(make_intent(tick=later), replaces=(make_intent().client_order_id,), position_quantity=Decimal(3))
+    ledger.record_tick(later, [(new, approve(new))])
+    (order,) = ledger.orders(ACCOUNT, tick_utc=later.tick_utc)
+    assert order.intent == new
+    last = ledger.record_tick(make_tick(TICK + timedelta(minutes=10)), [], cancels=[new.client_order_id])
+    assert last.cancels == (new.client_order_id,)
+    assert ledger.tick(ACCOUNT, "momentum", last.tick.tick_utc).cancels == last.cancels
+    for statement in ("UPDATE order_replacements SET replaced_by = NULL", "DELETE FROM order_replacements"):
+        with pytest.raises(sa.exc.IntegrityError, match="append-only"):
+            connection.execute(sa.text(statement))
+        connection.rollback()
 
 
 def test_migrating_twice_at_once_is_safe(database_url):
@@ -153,6 +236,9 @@ def test_the_database_itself_forbids_illegal_transitions(ledger, connection, to)
         "client_order_id = 'x'",
         "filled_quantity = 'NaN'",
         "perm_id = 0",
+        "oca_group = 'x'",
+        "trail_percent = 1",
+        "position_quantity = 1",
     ],
 )
 def test_a_decided_intent_can_not_be_changed(ledger, connection, change):
