@@ -209,6 +209,8 @@ def test_two_runs_of_one_tick_at_once_place_every_order_once(ledger, ledger_url,
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(run, (10, 11))) == 2
     assert sorted(references(gateway)) == sorted(NAMES)
+    with connect(gateway) as broker:
+        assert reconciled(ledger, broker, clock).problems == ()
     assert {order.status for order in ledger.orders(ACCOUNT)} == {OrderStatus.FILLED}
 
 
