@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 from trading_platform.storage.embedded_postgres import EmbeddedPostgres
+
+# a busy machine is slow, and no test is about that
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 PostgresUrlFactory = Callable[..., str]
 _buckets = itertools.count(1)

@@ -55,6 +55,8 @@ LIBRARY = [
 @pytest.mark.parametrize(("ours", "theirs"), LIBRARY, ids=lambda function: function.__name__)
 @given(returns=RETURNS)
 def test_every_figure_is_the_library_empyricals(ours, theirs, days, returns):
+    if ours is calmar_ratio:  # one minus a tiny drawdown has lost the drawdown's digits, in the library and here
+        assume(empyrical.max_drawdown(returns) < -1e-5)
     mine = ours(returns, days)
     if mine is None:  # no variance, no loss, or more than a float holds: the library has NaN, infinities, or noise
         return
