@@ -7,6 +7,7 @@ of every control, the same fills and the same equity at every reading.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -49,15 +50,15 @@ def test_5_sessions_of_real_minute_bars_are_decided_alike(ledger_url: str, tmp_p
 
 
 def test_what_risk_refuses_is_refused_alike(ledger_url: str) -> None:
-    """A tight limit, large orders that take several minutes to fill, and a limit on the day's orders."""
+    """Orders that are too large, and a limit on the orders of a day."""
     momentum = shipped("momentum")[0]
     tight = momentum.model_copy(
         update={
             "limits": momentum.limits.model_copy(update={"max_orders_per_day": 1}),
-            "sizing": momentum.sizing.model_copy(update={"equity_fraction": 0.35}),
+            "sizing": momentum.sizing.model_copy(update={"equity_fraction": Decimal("0.35")}),
         }
     )
-    first, last = date(2012, 10, 1), date(2012, 10, 31)
+    first, last = date(2012, 10, 1), date(2012, 10, 17)
     record = replayed([tight], first, last, ledger_url)
     assert rejections(record) > 0
     assert_same(record, backtested([tight], first, last, record.account))
