@@ -51,7 +51,8 @@ def await_fills(
 
 def _are_done(ledger: Ledger, account: str, wanted: Collection[str]) -> bool:
     orders = ledger.orders(account, client_order_ids=wanted)
-    if any(not order.status.is_terminal for order in orders):
+    # the exits of a bracket are there to wait: their entry's end is what a run can wait for
+    if any(not order.status.is_terminal and not order.intent.request.parent_id for order in orders):
         return False
     fills = ledger.fills(account, client_order_ids=wanted)
     if any(fill.execution.commission is None for fill in fills):

@@ -24,8 +24,8 @@ And one of these:
   broker's present day, to whose beginning completed orders and executions reach back. An order found
   ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session is over.
   (A re-run of its tick may still send it, with the same proof; see ``submit``.)
-* *Its day is over.* The order was good for a session that has ended (DAY, IOC), and the broker's day with it. It is
-  not open, so nothing more can be filled, and by point 3 nothing was filled that the ledger does not know. Whether
+* *Its day is over.* The order was good for a session that has ended (DAY, IOC) or till a moment that has passed (GTD),
+  and the broker's day with it. It is not open, so nothing more can be filled, and by point 3 nothing was filled that the ledger does not know. Whether
   it expired at the close or never arrived makes no difference any more.
 
 What remains for a person: orders of a process on another machine or in another container; GTC orders that vanished;
@@ -83,12 +83,21 @@ def _can_not_be_sent(order: LedgerOrder, now: datetime, in_flight_seconds: float
     return is_proved_dead(order.submission_holder)
 
 
+def _last_day(order: LedgerOrder) -> date | None:
+    """The last day on which the order can be filled; ``None`` for one that is good till cancelled."""
+    request = order.intent.request
+    if request.time_in_force == "GTD" and request.good_till_utc is not None:
+        return broker_day(request.good_till_utc)
+    return date.fromisoformat(order.intent.session) if request.time_in_force in _OF_ITS_SESSION else None
+
+
 def _reason(ledger: Ledger, order: LedgerOrder, now: datetime) -> str | None:
     today = broker_day(now)
     intent = order.intent
     is_day_over = date.fromisoformat(intent.session) < today
-    if is_day_over and intent.request.time_in_force in _OF_ITS_SESSION:
-        return "its session is over, the broker does not list it, and the holdings show no fill that is not recorded"
+    last_day = _last_day(order)
+    if last_day is not None and last_day < today:
+        return "its time is over, the broker does not list it, and the holdings show no fill that is not recorded"
     if order.status not in IN_DOUBT or order.perm_id is not None:
         return None
     if order.submitting_at is None or broker_day(order.submitting_at) != today:

@@ -222,6 +222,16 @@ def test_an_order_good_till_cancelled_that_vanished_is_a_persons_matter(ledger, 
     assert report.closed == ()
 
 
+@pytest.mark.parametrize(("last_moment", "is_closed"), [(NOW + timedelta(hours=2), True), (NEXT_DAY, False)])
+def test_an_order_good_till_a_moment_is_closed_once_the_day_of_that_moment_is_over(
+    ledger, broker, dead, last_moment, is_closed
+):
+    intent = make_intent()
+    request = replace(intent.request, time_in_force="GTD", good_till_utc=last_moment)
+    send(ledger, dead, replace(intent, request=request), to=OrderStatus.SUBMITTED)
+    assert run(ledger, broker, NEXT_DAY).closed == ((AAPL,) if is_closed else ())
+
+
 def test_the_brokers_day_is_new_yorks():
     assert broker_day(TICK.replace(hour=4, minute=59)) == broker_day(TICK) - timedelta(days=1)
     assert broker_day(TICK.replace(hour=5, minute=0)) == broker_day(TICK)
