@@ -24,9 +24,9 @@ And one of these:
   broker's present day, to whose beginning completed orders and executions reach back. An order found
   ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session is over.
   (A re-run of its tick may still send it, with the same proof; see ``submit``.)
-* *Its day is over.* The order was good for a session that has ended (DAY, IOC) or till a moment that has passed (GTD),
-  and the broker's day with it. It is not open, so nothing more can be filled, and by point 3 nothing was filled that the ledger does not know. Whether
-  it expired at the close or never arrived makes no difference any more.
+* *Its day is over.* The order was good for a session that has ended (DAY, IOC) or till a moment that has passed
+  (GTD), and the broker's day with it. It is not open, so nothing more can be filled, and by point 3 nothing was
+  filled that the ledger does not know. Whether it expired or never arrived makes no difference any more.
 
 What remains for a person: orders of a process on another machine or in another container; GTC orders that vanished;
 orders in a symbol whose holding the fills don't explain. IBKR's lists begin at midnight of the gateway's own time
