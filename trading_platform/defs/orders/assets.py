@@ -258,8 +258,10 @@ def _order_run(
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
-    """Symbols with convicted bars in the run's last session. Exact doubles convict nobody: one copy is kept."""
+    """Symbols whose bars of the run's last session were set aside or are held, and nobody has decided yet."""
     bad: pd.DataFrame = lake.get_lake().read_sessions(
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
-    return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
+    if "is_blocking" not in bad.columns:  # written before bars could be held: all but copies block
+        return frozenset(bad.loc[bad["reason"] != "exact_duplicate", "symbol"]) if len(bad) else frozenset()
+    return frozenset(bad.loc[bad["is_blocking"].astype(bool), "symbol"])
