@@ -59,7 +59,7 @@ def test_a_bad_row_is_set_aside_with_its_reason_counted_and_shown(with_raw_bars:
     assert len(world.table(*VALID)) == 5
     shown = metadata_of(result, *BAD)
     assert shown["rows"] == 1
-    assert shown["reasons"].records[0].data == {"reason": "high_below_low", "rows": 1}
+    assert shown["reasons"].records[0].data == {"reason": "high_below_low", "action": "quarantined", "rows": 1}
     assert shown["bars"].records[0].data["symbol"] == "IBM"
     assert metadata_of(result, *VALID)["quarantined"] == 1
     warned = checks_of(result, *VALID)["nothing_quarantined"]
@@ -112,7 +112,7 @@ def test_a_range_counts_each_sessions_rows_and_keeps_its_quarantine_apart(with_r
 
 def test_a_symbol_with_quarantined_bars_gets_no_order_and_the_others_do(with_raw_bars: World) -> None:
     world = with_raw_bars
-    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T07:00Z"))
     chain = [VALID, BAD, FEATURES, SIGNALS, INTENTS, ORDERS]
     result = world.run("momentum_agent", assets=chain)
     assert result.success, failure_of(result)
@@ -133,7 +133,7 @@ def test_a_repeated_row_convicts_nobody(with_raw_bars: World) -> None:
 def test_bars_quarantined_between_decision_and_order_stop_it(with_raw_bars: World) -> None:
     world = with_raw_bars
     world.run("momentum_agent", assets=[VALID, BAD, FEATURES, SIGNALS, INTENTS])
-    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T07:00Z"))
     world.run("daily_bars", assets=[VALID, BAD])
     sent = world.run("momentum_agent", assets=[ORDERS])
     assert metadata_of(sent, *ORDERS)["new_orders"] == 1

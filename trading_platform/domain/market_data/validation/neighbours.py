@@ -32,7 +32,8 @@ def check_ranges(series: Series, judge: Judge, found: Findings) -> None:
     for row in sorted({*np.flatnonzero(bars.high > bars.low * limit).tolist(), *ex_days}):
         ratio = float(bars.high[row] / bars.low[row])
         known = ex_days.get(row)
-        if known is not None and _is_near(ratio, max(known, 1 / known), rules.split_tolerance_pct):
+        is_split = known is not None and not _is_near(known, 1.0, 2 * rules.split_tolerance_pct)
+        if known is not None and is_split and _is_near(ratio, max(known, 1 / known), rules.split_tolerance_pct):
             found.judge_rows(
                 "split_day_mixture",
                 [series.rows[row]],

@@ -52,8 +52,9 @@ class BarTable:
     """Rows sorted by symbol and time; ``order[i]`` is the place of row ``i`` in what was handed in.
 
     ``symbols`` are positions in ``names`` (``NO_SYMBOL`` where the row names none), ``position`` those of the
-    sessions in ``spans``, ``labels`` those of the sessions' names in ``label_names``. Stamps are nanoseconds since the epoch. Rows whose ``order`` is ``raw_rows`` or more are
-    context: bars that are believed and only lend themselves as neighbours.
+    sessions in ``spans``, ``labels`` those of the sessions' names in ``label_names``. Stamps are nanoseconds since the
+    epoch. Rows whose ``order`` is ``raw_rows`` or more are context: bars that are believed and only lend themselves
+    as neighbours.
     """
 
     names: npt.NDArray[np.object_]
@@ -137,7 +138,7 @@ def bar_table(raw: pd.DataFrame, context: pd.DataFrame | None, calendar: Trading
     is_sorted = (codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & (stamps[1:] >= stamps[:-1]))
     table = BarTable(
         names=names,
-        label_names=np.append(np.asarray(found, dtype=object), None),
+        label_names=np.array([*found, None], dtype=object),
         spans=spans,
         symbols=codes,
         labels=labels,

@@ -27,7 +27,8 @@ def check_volume_shifts(series: Series, judge: Judge, found: Findings) -> None:
     """Report where the usual volume changes for good: the mean logarithm of a window before and of one after.
 
     A window of ``volume_window`` bars before the bar and one from it on must lie within the symbol's bars, and the
-    bar's session must be settled. Of neighbouring bars that say so the one with the largest change is named.
+    bar's session must be settled. Of neighbouring bars that say so the one with the largest change is named, and none
+    as long as the change may still grow.
     """
     window = judge.rules.volume_window
     if judge.rules.severity("volume_shift") == "ignore" or len(series) < 2 * window:
@@ -39,7 +40,10 @@ def check_volume_shifts(series: Series, judge: Judge, found: Findings) -> None:
     rows = rows[symbols[rows - window] == symbols[rows + window - 1]]
     change = change[rows - window] / window
     peaks = _peaks(rows, np.abs(change), window)
-    signed = {int(series.rows[rows[at]]): float(change[at]) for at in peaks if series.is_settled[rows[at]]}
+    last = np.append(symbols, -1)[np.minimum(rows + window, len(symbols))] != symbols[rows]
+    signed = {
+        int(series.rows[rows[at]]): float(change[at]) for at in peaks if series.is_settled[rows[at]] and not last[at]
+    }
     found.judge_rows(
         "volume_shift",
         list(signed),
