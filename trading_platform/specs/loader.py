@@ -286,7 +286,7 @@ def _problem(model: type[BaseModel], case: Any) -> str:
         return "unknown key" + (did_you_mean(str(last), known) or f"; known: {', '.join(known)}")
     if case["type"] == "missing":
         return "this key is missing"
-    if case["type"] == "literal_error" and owner is not None:
+    if case["type"] == "literal_error" and owner is not None and str(last) in owner.model_fields:
         choices = [str(choice) for choice in get_args(owner.model_fields[str(last)].annotation)]
         hint = did_you_mean(str(case["input"]), choices)
         return f"{case['input']!r} is none of {', '.join(choices)}{hint}"

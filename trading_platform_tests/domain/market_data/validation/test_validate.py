@@ -20,6 +20,7 @@ from trading_platform.domain.signals.spec import BarSize
 from trading_platform.schemas.base import validate
 from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 from trading_platform_tests.domain.bars import random_bars, real_daily_bars
+from trading_platform_tests.domain.market_data.validation.builders import quiet_bars
 
 UTC = timezone.utc
 XNYS = get_calendar("XNYS")
@@ -233,3 +234,59 @@ def test_the_shipped_real_daily_bars_are_all_valid() -> None:
 
 def provenance() -> dict[str, object]:
     return {"is_final": True, "source": "bokeh", "received_at_utc": pd.Timestamp("2013-03-04", tz="UTC")}
+
+
+FAULTS = st.lists(
+    st.tuples(
+        st.integers(0, 39),
+        st.sampled_from(["open", "high", "low", "close", "all", "volume", "repeat"]),
+        st.sampled_from([0.01, 0.5, 0.9, 1.1, 1.4, 2.0, 7.0, 100.0, np.nan]),
+    ),
+    max_size=6,
+)
+
+
+def spoilt(faults: list[tuple[int, str, float]]) -> pd.DataFrame:
+    """Forty quiet bars of one running session with some faults."""
+    bars = quiet_bars(40, "5 mins")
+    for row, what, factor in faults:
+        if what == "repeat" and row:
+            bars.loc[row, [*GOOD]] = bars.loc[row - 1, [*GOOD]]
+        elif what != "repeat":
+            bars.loc[row, ["open", "high", "low", "close"] if what == "all" else what] *= factor
+    return bars
+
+
+@settings(max_examples=60, deadline=None)
+@given(faults=FAULTS, known=st.integers(1, 39))
+def test_what_is_said_of_a_bar_of_a_running_session_does_not_change_with_later_bars(
+    faults: list[tuple[int, str, float]], known: int
+) -> None:
+    bars, running = spoilt(faults), datetime(2012, 6, 4, 19, 59, tzinfo=UTC)
+    everything, so_far = (outcome_at(part, running) for part in (bars, bars.iloc[:known]))
+    earlier = everything.log[everything.log["ts_utc"] < bars["ts_utc"][known]]
+    pd.testing.assert_frame_equal(earlier.reset_index(drop=True), so_far.log)
+
+
+@settings(max_examples=60, deadline=None)
+@given(faults=FAULTS, doubles=st.lists(st.integers(0, 39), max_size=4), shift=st.sampled_from([0, 5, 60, 240]))
+def test_rows_in_are_valid_rows_quarantined_rows_and_removed_doubles(
+    faults: list[tuple[int, str, float]], doubles: list[int], shift: int
+) -> None:
+    bars = spoilt(faults)
+    bars = pd.concat([bars, bars.iloc[doubles]], ignore_index=True)
+    bars = bars.assign(row=range(len(bars)), ts_utc=bars["ts_utc"] + pd.Timedelta(minutes=shift))
+    result = outcome_at(bars, datetime(2012, 6, 5, tzinfo=UTC))
+    removed = result.repaired[result.repaired["reason"] == "exact_duplicate"]
+    assert len(bars) == len(result.valid) + len(result.quarantined) + result.removed
+    assert sorted([*result.valid["row"], *result.quarantined["row"], *removed["row"]]) == list(range(len(bars)))
+    values = ["row", *GOOD]
+    kept = bars[values].set_index("row").loc[result.valid["row"]].reset_index()
+    pd.testing.assert_frame_equal(kept, result.valid[values])
+    assert set(result.doubtful["row"]) <= set(result.valid["row"])
+    moved = result.valid.loc[result.valid["ts_utc"].to_numpy() != bars["ts_utc"].to_numpy()[result.valid["row"]], "row"]
+    assert set(moved) <= set(result.repaired["row"])
+
+
+def outcome_at(bars: pd.DataFrame, as_of: datetime) -> Validation:
+    return validate_bars(bars, bar_size="5 mins", calendar=XNYS, as_of=as_of)
