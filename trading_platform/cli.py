@@ -55,6 +55,7 @@ def main() -> None:
     trading-platform replay  the order path over history, as fast as it can
     trading-platform backtest   the same decisions in memory, faster still
     trading-platform kill-switch on   stop everything
+    trading-platform quarantine list  bars that were set aside, for you to decide
     """
 
 
@@ -208,6 +209,57 @@ def kill_switch_status(as_of: datetime | None) -> None:
 
     with _errors_in_words():
         sys.exit(show_status(as_of=as_of))
+
+
+@main.group()
+def quarantine() -> None:
+    """See the bars that validation set aside or holds, and say which are right. Needs only the lake."""
+
+
+feed_option = click.option("--feed", help="Only this feed, e.g. daily.")
+why_option = click.option("--reason", required=True, help="Why; kept with the decision.")
+by_option = click.option("--by", help="Who decides.  [default: user@host]")
+
+
+@quarantine.command("list")
+@feed_option
+@click.option("--session", type=click.DateTime(["%Y-%m-%d"]), help="Only this session.  [default: the newest 20]")
+@click.option("--all", "is_all", is_flag=True, help="Also what was only warned of or repaired.")
+@as_of_option
+def quarantine_list(feed: str | None, session: datetime | None, is_all: bool, as_of: datetime | None) -> None:
+    """Show each bar's id, reason, numbers, and what was decided about it."""
+    from trading_platform.ops.quarantine_command import list_bars
+
+    with _errors_in_words():
+        sys.exit(list_bars(as_of=as_of, feed=feed, session=session.date() if session else None, is_all=is_all))
+
+
+@quarantine.command("release")
+@click.argument("bar_id")
+@why_option
+@by_option
+@feed_option
+@as_of_option
+def quarantine_release(bar_id: str, reason: str, by: str | None, feed: str | None, as_of: datetime | None) -> None:
+    """The bar is right: believe it from the next materialization of its session on."""
+    from trading_platform.ops.quarantine_command import decide
+
+    with _errors_in_words():
+        sys.exit(decide(bar_id, "released", as_of=as_of, feed=feed, why=reason, by=by))
+
+
+@quarantine.command("confirm")
+@click.argument("bar_id")
+@why_option
+@by_option
+@feed_option
+@as_of_option
+def quarantine_confirm(bar_id: str, reason: str, by: str | None, feed: str | None, as_of: datetime | None) -> None:
+    """The bar is wrong: leave it out for good, and trade the symbol again without it."""
+    from trading_platform.ops.quarantine_command import decide
+
+    with _errors_in_words():
+        sys.exit(decide(bar_id, "confirmed", as_of=as_of, feed=feed, why=reason, by=by))
 
 
 @main.command()

@@ -16,7 +16,8 @@ from trading_platform.cli import main
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.features.compute import warm_up
 from trading_platform.domain.features.registry import indicators
-from trading_platform.domain.market_data.validation import REASONS
+from trading_platform.domain.market_data.quality import SEVERITIES, DataQuality
+from trading_platform.domain.market_data.reasons import REASONS, RULES
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.domain.orders.risk.base import name_of
 from trading_platform.domain.orders.risk.decision import default_controls
@@ -198,6 +199,25 @@ def test_the_tables_of_codes_are_complete() -> None:
     assert first_names("naming.md", "Reason codes of quarantined bars") == list(REASONS)
     assert first_names("naming.md", "Risk controls") == [name_of(control) for control in default_controls()]
     assert set(first_names("naming.md", "Statuses of an order")) == {status.value for status in OrderStatus}
+
+
+def test_the_tables_of_data_quality_are_complete() -> None:
+    documented = {row[0].strip("`"): row[1:] for row in rows("data-quality.md", "The rules and what is known when")}
+    configured = {rule.code: rule for rule in RULES if rule.kind != "structure" or rule.needs_later_bars}
+    assert set(documented) == set(configured)
+    for code, (default, needs_later_bars, at_tick) in documented.items():
+        assert default.startswith(SEVERITIES.get(code, "")), code
+        assert needs_later_bars == ("yes" if configured[code].needs_later_bars else "no"), code
+        assert at_tick == configured[code].at_tick, code
+    thresholds = {
+        name for row in rows("data-quality.md", "Severities and thresholds") for name in re.findall(r"`(\w+)`", row[0])
+    }
+    assert thresholds == set(DataQuality.model_fields["daily"].annotation.model_fields) - {"severities"}
+
+
+def test_the_meanings_of_the_reasons_are_the_ones_of_the_code() -> None:
+    documented = {row[0].strip("`"): row[1] for row in rows("naming.md", "Reason codes of quarantined bars")}
+    assert documented == REASONS
 
 
 def test_the_table_of_features_is_complete() -> None:

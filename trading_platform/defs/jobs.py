@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from trading_platform.defs.features.assets import features_key
-from trading_platform.defs.market_data.assets import INSTRUMENTS, quarantined_key, raw_key, validated_key
-from trading_platform.defs.market_data.corporate_actions import CORPORATE_ACTIONS
+from trading_platform.defs.market_data.assets import (
+    CORPORATE_ACTIONS,
+    INSTRUMENTS,
+    quarantined_key,
+    raw_key,
+    validated_key,
+)
 from trading_platform.defs.orders.assets import EXECUTIONS, intents_key, orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key

@@ -39,7 +39,9 @@ def backtest(request: HistoryRequest, console: Console) -> HistoryDocument:
     market = PaperMarket(
         request.instruments, data_dir=request.data_dir, seed=request.settings.paper_seed, start=request.start
     )
-    plan = Plan(request.specs, request.first, request.last, request.instruments, request.account_limits)
+    plan = Plan(
+        request.specs, request.first, request.last, request.instruments, request.account_limits, request.quality
+    )
     with progress_bar(console, "backtest", ticks) as progress:
         record = run_backtest(plan, market, progress)
     symbols = dict.fromkeys(symbol for spec in request.specs for symbol in spec.universe)

@@ -16,6 +16,7 @@ EXPLAINED = (
     ("trading_platform.ops.health", "UnhealthyError"),
     ("trading_platform.ops.migrate", "MigrationError"),
     ("trading_platform.ops.bucket", "BucketError"),
+    ("trading_platform.ops.quarantine_command", "QuarantineError"),
     ("trading_platform.brokers.base", "BrokerError"),
     ("trading_platform.execution.kill_switch", "NoReasonError"),
     ("trading_platform.storage.embedded_postgres", "EmbeddedPostgresError"),

@@ -13,6 +13,7 @@ from trading_platform.domain.backtest.moments import start_of
 from trading_platform.domain.calendars import FIRST_SESSION, get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.history import look_back
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.loading import load_strategy
 from trading_platform.domain.signals.spec import StrategySpec
@@ -20,7 +21,7 @@ from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.ops.local import LocalPlatformError, export
 from trading_platform.resources.platform import configured_specs
 from trading_platform.settings import Settings, get_settings
-from trading_platform.specs.loader import load_risk_limits, load_universe
+from trading_platform.specs.loader import load_data_quality, load_risk_limits, load_universe
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class HistoryRequest:
     data_dir: Path | None
     instruments: Mapping[str, Instrument]
     account_limits: AccountLimits
+    quality: DataQuality
 
 
 def prepare(options: HistoryOptions) -> HistoryRequest:
@@ -79,6 +81,7 @@ def prepare(options: HistoryOptions) -> HistoryRequest:
         data_dir=options.data or settings.paper_data,
         instruments=universe.instruments,
         account_limits=load_risk_limits(settings.strategies, universe=universe).account,
+        quality=load_data_quality(settings.strategies),
     )
 
 

@@ -22,7 +22,7 @@ from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.server import PaperGateway
 from trading_platform.replay.engine import ReplayWorld
 from trading_platform.settings import Settings
-from trading_platform.specs.loader import load_risk_limits, load_universe
+from trading_platform.specs.loader import load_data_quality, load_risk_limits, load_universe
 from trading_platform.storage.ledger import Ledger
 
 CLIENT_ID = 10
@@ -90,6 +90,7 @@ def replay_world(stage: Stage) -> Iterator[ReplayWorld]:
             ledger=ledger,
             instruments=load_universe(stage.settings.strategies).instruments,
             account_limits=load_risk_limits(stage.settings.strategies).account,
+            quality=load_data_quality(stage.settings.strategies),
         )
     finally:
         broker.close()

@@ -15,7 +15,9 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import newest_bars
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.history import look_back
-from trading_platform.domain.market_data.validation import discredited_symbols, validate_bars
+from trading_platform.domain.market_data.quality import DataQuality
+from trading_platform.domain.market_data.validation import blocked_symbols
+from trading_platform.domain.market_data.validation.feed import CONTEXT_SESSIONS, validate_feed
 from trading_platform.ingest.bars import NoBarsError, fetch_bars
 
 
@@ -23,7 +25,7 @@ from trading_platform.ingest.bars import NoBarsError, fetch_bars
 class FeedView:
     """What a tick sees. ``features`` holds the session and the one before it; ``None``: there is no bar at all.
 
-    ``discredited`` are the symbols with convicted bars in the session.
+    ``discredited`` are the symbols with bars in the session that block orders.
     """
 
     features: pd.DataFrame | None
@@ -40,11 +42,18 @@ class FeedMemory:
     closed: as the agent's job and the sensor ``missing_history`` do it together."""
 
     def __init__(
-        self, feed: Feed, names: Sequence[str], instruments: Mapping[str, Instrument], broker: Broker, first: date
+        self,
+        feed: Feed,
+        names: Sequence[str],
+        instruments: Mapping[str, Instrument],
+        quality: DataQuality,
+        broker: Broker,
+        first: date,
     ) -> None:
         self._feed = feed
         self._names = names
         self._instruments = instruments
+        self._quality = quality
         self._broker = broker
         self._first = first.isoformat()
         self._calendar = get_calendar(feed.calendar)
@@ -73,13 +82,20 @@ class FeedMemory:
             raw = fetch_bars(self._broker, self._feed, self._instruments, [*missing, session], now).bars
         except NoBarsError:  # at the very open nothing has traded; before a symbol's first bar neither
             return FeedView(self._with_yesterday(session, self._compute(label, None)), frozenset())
-        judged = validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=now)
+        context = self._neighbours(min([*missing, session]))
+        judged = validate_feed(raw, self._feed, self._instruments, self._quality, as_of=now, context=context)
         is_own = judged.valid["session"] == label
         self._keep(judged.valid[~is_own], back)
-        bad = judged.quarantined
-        self._count(bad)
+        self._count(judged.quarantined)
         own = self._compute(label, judged.valid[is_own])
-        return FeedView(self._with_yesterday(session, own), discredited_symbols(bad[bad["session"] == label]))
+        return FeedView(self._with_yesterday(session, own), blocked_symbols(judged.log[judged.log["session"] == label]))
+
+    def _neighbours(self, session: date) -> pd.DataFrame | None:
+        """The held bars that lend those of ``session`` and later ones their neighbours."""
+        if self._history is None:
+            return None
+        first = self._calendar.offset(session, -CONTEXT_SESSIONS[self._feed.is_daily]).isoformat()
+        return self._history[(self._history["session"] >= first) & (self._history["session"] < session.isoformat())]
 
     def _compute(self, label: str, bars: pd.DataFrame | None) -> pd.DataFrame | None:
         """The session's own features; ``None`` while there is not one bar to compute with."""

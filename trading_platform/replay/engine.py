@@ -2,7 +2,7 @@
 
 At each tick it calls what the assets of an agent's job call, in their order, with a real ledger, client and gateway:
 
-* ``ingest.bars.fetch_bars`` → ``validate_bars`` → features → signals;
+* ``ingest.bars.fetch_bars`` → ``validate_feed`` → features → signals;
 * ``execution.trade``: ``decide_current_tick``, ``submit_current_tick``;
 * ``reconcile``, the equity's reading, and the kill switch on what the two find.
 
@@ -25,6 +25,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.features.feed import feature_names
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import feeds_of
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.decide import signals_at, signals_table
@@ -65,6 +66,7 @@ class ReplayWorld:
     ledger: Ledger
     instruments: Mapping[str, Instrument]
     account_limits: AccountLimits
+    quality: DataQuality
 
 
 class Replay:
@@ -92,6 +94,7 @@ class Replay:
                 feed,
                 feature_names(self._specs[name] for name in feed.strategies),
                 world.instruments,
+                world.quality,
                 world.broker,
                 first,
             )

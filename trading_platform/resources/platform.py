@@ -9,11 +9,13 @@ import dagster as dg
 from trading_platform.clock import Clock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
 from trading_platform.specs.loader import (
     Universe,
+    load_data_quality,
     load_risk_limits,
     load_strategy_specs,
     load_universe,
@@ -56,6 +58,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     def account_limits(self) -> AccountLimits:
         """What ``risk.yaml`` holds the whole account to."""
         return load_risk_limits(self.settings.strategies).account
+
+    @property
+    def data_quality(self) -> DataQuality:
+        """How strictly bars are judged."""
+        return load_data_quality(self.settings.strategies)
 
     def instrument(self, symbol: str) -> Instrument:
         """The instrument ``symbol``."""

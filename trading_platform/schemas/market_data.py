@@ -67,10 +67,19 @@ class ValidatedBars(RawBars):
 
 
 class QuarantinedBars(RawBars):
-    """Bars that failed validation, with what convicted them. Key: symbol, ts_utc, row."""
+    """What validation found wrong with bars, each with what convicts it. Key: bar_id, reason; doubles share an id.
 
-    reason: Series[str] = pa.Field(description="Reason code, e.g. high_below_close")
+    Rows ``quarantined`` are in no other table; ``held`` and ``warned`` ones are valid bars too; of the ``repaired``,
+    exact duplicates were removed and the others are valid with another stamp.
+    """
+
+    bar_id: Series[str] = pa.Field(description="Name of the row, a function of its values; decisions refer to it")
+    reason: Series[str] = pa.Field(description="Reason code, e.g. high_below_low")
     detail: Series[str] = pa.Field(description="The numbers that convicted the row")
+    action: Series[str] = pa.Field(
+        isin=["quarantined", "held", "warned", "repaired"], description="What was done about it"
+    )
+    is_blocking: Series[bool] = pa.Field(description="Whether the symbol gets no orders in the session for it")
 
 
 class CorporateActions(Table):

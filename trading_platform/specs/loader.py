@@ -1,4 +1,4 @@
-"""Reads strategy specs, risk limits and the universe. Every mistake in a file is named with its file, key and remedy.
+"""Reads strategy specs, risk limits, data quality, the universe. Every mistake is named with file, key and remedy.
 
 Light to import and to run, since every process that loads the definitions comes by here: YAML and pydantic
 only. A spec is checked whole when it is loaded: its fields, its strategy's parameters, its symbols.
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trading_platform.domain.calendars import ALWAYS_OPEN
 from trading_platform.domain.instruments import Instrument, SecurityType
 from trading_platform.domain.market_data.feeds import DAILY, MINUTE
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.orders.ids import InvalidOrderIdError, ensure_orders_can_be_named
 from trading_platform.domain.orders.risk.limits import Limits, RiskLimits
 from trading_platform.domain.signals.loading import StrategyError, build_strategy
@@ -27,7 +28,8 @@ from trading_platform.specs.yaml_file import read_mapping
 SHIPPED = Path(__file__).parent
 UNIVERSE_FILE = "universe.yaml"
 RISK_FILE = "risk.yaml"
-OTHER_FILES = (UNIVERSE_FILE, RISK_FILE)
+QUALITY_FILE = "data_quality.yaml"
+OTHER_FILES = (UNIVERSE_FILE, RISK_FILE, QUALITY_FILE)
 FEED_NAMES = (DAILY, MINUTE)
 UNION_MEMBERS = {"float", "int", "str", "bool"}
 USUAL_CALENDARS = (ALWAYS_OPEN, "XNYS")
@@ -124,6 +126,7 @@ def load_strategy_specs(directory: Path | None = None, *, universe: Universe | N
         if spec.name in read:
             raise SpecError(file, "name", f"the name {spec.name!r} is taken by {read[spec.name][0].name}")
         read[spec.name] = (file, spec)
+    load_data_quality(directory, feeds={*FEED_NAMES, *read})  # a mistake there is told before anything starts
     limits = load_risk_limits(directory, universe=universe, strategies=read)
     return tuple(
         read[name][1].model_copy(update={"limits": limits.for_strategy(name), "account_limits": limits.account})
@@ -163,6 +166,26 @@ def load_risk_limits(
     if is_own:
         _check_limit_symbols(limits.account, instruments, file, "account")
     return limits
+
+
+def load_data_quality(directory: Path | None = None, *, feeds: Iterable[str] | None = None) -> DataQuality:
+    """Read ``data_quality.yaml`` of ``directory``, or the shipped one where it has none.
+
+    ``feeds`` are the names of the feeds in use: a section for any other is a mistake in the file, unless it is the
+    shipped one beside other strategies.
+
+    Raises:
+        SpecError: the file can't be read or says something wrong.
+    """
+    file = _file_of(directory, QUALITY_FILE)
+    quality = _parse(DataQuality, file)
+    is_own = directory is None or file.parent == directory
+    known = sorted(feeds or ())
+    for name in quality.feeds if is_own and feeds is not None else ():
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise SpecError(file, f"feeds.{name}", f"there is no feed {name!r}{hint}")
+    return quality
 
 
 def narrow(
@@ -263,7 +286,7 @@ def _problem(model: type[BaseModel], case: Any) -> str:
         return "unknown key" + (did_you_mean(str(last), known) or f"; known: {', '.join(known)}")
     if case["type"] == "missing":
         return "this key is missing"
-    if case["type"] == "literal_error" and owner is not None:
+    if case["type"] == "literal_error" and owner is not None and str(last) in owner.model_fields:
         choices = [str(choice) for choice in get_args(owner.model_fields[str(last)].annotation)]
         hint = did_you_mean(str(case["input"]), choices)
         return f"{case['input']!r} is none of {', '.join(choices)}{hint}"

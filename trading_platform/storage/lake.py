@@ -173,6 +173,10 @@ class Lake:
         """Whether the unpartitioned ``table`` has been written."""
         return f"{table[1]}.parquet" in self._files.names(table[0])
 
+    def tables(self, stage: str) -> list[str]:
+        """Names of the unpartitioned tables of ``stage``, sorted."""
+        return sorted(name.removesuffix(".parquet") for name in self._files.names(stage) if name.endswith(".parquet"))
+
     def _read(
         self, paths: Sequence[str], columns: Sequence[str] | None, symbols: Iterable[str] | None
     ) -> dict[str, pa.Table]:

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from trading_platform.domain.market_data.validation import BarDecision
+from trading_platform.storage.bar_decisions import BarDecisions
 from trading_platform_tests.defs.conftest import MakeWorld
 from trading_platform_tests.world import SESSION, World, checks_of, failure_of, metadata_of
 
@@ -59,7 +61,7 @@ def test_a_bad_row_is_set_aside_with_its_reason_counted_and_shown(with_raw_bars:
     assert len(world.table(*VALID)) == 5
     shown = metadata_of(result, *BAD)
     assert shown["rows"] == 1
-    assert shown["reasons"].records[0].data == {"reason": "high_below_low", "rows": 1}
+    assert shown["reasons"].records[0].data == {"reason": "high_below_low", "action": "quarantined", "rows": 1}
     assert shown["bars"].records[0].data["symbol"] == "IBM"
     assert metadata_of(result, *VALID)["quarantined"] == 1
     warned = checks_of(result, *VALID)["nothing_quarantined"]
@@ -112,7 +114,7 @@ def test_a_range_counts_each_sessions_rows_and_keeps_its_quarantine_apart(with_r
 
 def test_a_symbol_with_quarantined_bars_gets_no_order_and_the_others_do(with_raw_bars: World) -> None:
     world = with_raw_bars
-    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T07:00Z"))
     chain = [VALID, BAD, FEATURES, SIGNALS, INTENTS, ORDERS]
     result = world.run("momentum_agent", assets=chain)
     assert result.success, failure_of(result)
@@ -133,11 +135,105 @@ def test_a_repeated_row_convicts_nobody(with_raw_bars: World) -> None:
 def test_bars_quarantined_between_decision_and_order_stop_it(with_raw_bars: World) -> None:
     world = with_raw_bars
     world.run("momentum_agent", assets=[VALID, BAD, FEATURES, SIGNALS, INTENTS])
-    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T05:00Z"))
+    spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T07:00Z"))
     world.run("daily_bars", assets=[VALID, BAD])
     sent = world.run("momentum_agent", assets=[ORDERS])
     assert metadata_of(sent, *ORDERS)["new_orders"] == 1
     assert "bars of GOOG are quarantined" in metadata_of(sent, *ORDERS)["outcome"]
+
+
+CHAIN = [VALID, BAD, FEATURES, SIGNALS, INTENTS, ORDERS]
+
+
+def rewrite(world: World, symbol: str, **changes: Any) -> None:
+    """Give a symbol's raw bar of the session other values."""
+    raw = world.table(*RAW)
+    for name, value in changes.items():
+        raw.loc[raw["symbol"] == symbol, name] = value
+    world.lake.write_sessions(RAW, raw, [SESSION])
+
+
+def decide(world: World, symbol: str, verdict: Any) -> None:
+    """What `trading-platform quarantine` records about the symbol's first listed bar."""
+    listed = world.table(*BAD).set_index("symbol").loc[[symbol]].iloc[0]
+    decision = BarDecision(
+        listed["bar_id"],
+        symbol,
+        listed["ts_utc"].to_pydatetime(),
+        verdict,
+        listed["reason"],
+        "ann",
+        world.clock.now(),
+        "seen on the tape",
+    )
+    BarDecisions(world.lake).record("daily", SESSION, decision)
+
+
+def test_a_wick_is_told_by_the_stored_bars_of_the_session_before_and_a_release_is_honoured(
+    with_raw_bars: World,
+) -> None:
+    world = with_raw_bars
+    high = float(world.table(*RAW).set_index("symbol").loc["GOOG", "high"])
+    rewrite(world, "GOOG", high=3 * high)
+    result = world.run("momentum_agent", assets=CHAIN)
+    assert result.success, failure_of(result)
+    assert list(world.table(*BAD)["reason"]) == ["bad_print"]
+    assert metadata_of(result, *BAD)["blocked_symbols"] == "GOOG"
+    assert "GOOG" not in set(world.table(*INTENTS).query("is_approved")["symbol"])
+    decide(world, "GOOG", "released")
+    assert metadata_of(world.run("daily_bars", assets=[VALID, BAD]), *BAD)["rows"] == 0
+    assert "GOOG" in set(world.table(*VALID)["symbol"])
+
+
+def test_a_held_bar_stays_valid_and_stops_its_symbol_until_somebody_confirms_it_is_wrong(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    bar = world.table(*RAW).set_index("symbol").loc["GOOG"]
+    rewrite(world, "GOOG", **{name: float(bar[name]) * 1.8 for name in ("open", "high", "low", "close")})
+    result = world.run("momentum_agent", assets=CHAIN)
+    (row,) = world.table(*BAD).to_dict("records")
+    assert (row["reason"], row["action"], row["is_blocking"]) == ("unexplained_jump", "held", True)
+    assert "GOOG" in set(world.table(*VALID)["symbol"])
+    doubtful = checks_of(result, *VALID)["nothing_doubtful"]
+    assert (doubtful.passed, doubtful.metadata["blocked_symbols"].value) == (False, "GOOG")
+    assert checks_of(result, *VALID)["nothing_quarantined"].passed
+    assert "bars of GOOG are quarantined" in world.table(*INTENTS).set_index("symbol").loc["GOOG", "reasons"]
+    decide(world, "GOOG", "confirmed")
+    world.run("daily_bars", assets=[VALID, BAD])
+    (row,) = world.table(*BAD).to_dict("records")
+    assert (row["action"], row["is_blocking"]) == ("quarantined", False)
+    assert "GOOG" not in set(world.table(*VALID)["symbol"])
+
+
+def test_a_warning_stops_nobody(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    rewrite(world, "GOOG", volume=0.0)
+    result = world.run("momentum_agent", assets=CHAIN)
+    assert list(world.table(*BAD)["action"]) == ["warned"]
+    assert not checks_of(result, *VALID)["nothing_doubtful"].passed
+    assert metadata_of(result, *ORDERS)["new_orders"] == 2
+
+
+def test_missing_bars_are_listed_by_symbol(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    raw = world.table(*RAW, session="2013-02-27")
+    world.lake.write_sessions(RAW, raw[raw["symbol"] != "IBM"], ["2013-02-27"])
+    result = world.run("daily_bars", "2013-02-27", assets=[VALID])
+    warned = checks_of(result, *VALID)["no_bars_missing"]
+    assert (warned.passed, warned.severity.value, warned.metadata["missing_bars"].value) == (False, "WARN", 1)
+    assert warned.metadata["by_symbol"].records[0].data == {"symbol": "IBM", "expected": 1, "present": 0, "missing": 1}
+    assert warned.metadata["by_session"].records[0].data["session"] == "2013-02-27"
+    complete = checks_of(world.run("daily_bars", assets=[VALID]), *VALID)["no_bars_missing"]
+    assert complete.passed
+
+
+def test_what_the_vendor_changed_in_a_finished_session_is_reported(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    raw = world.table(*RAW, session="2013-02-27")
+    raw.loc[raw["symbol"] == "IBM", "volume"] *= 2
+    world.lake.write_sessions(RAW, raw, ["2013-02-27"])
+    result = world.run("daily_bars", "2013-02-27", assets=[VALID, BAD])
+    assert list(world.table(*BAD, session="2013-02-27")["reason"]) == ["vendor_revision"]
+    assert checks_of(result, *VALID)["nothing_doubtful"].metadata["doubtful"].value == 1
 
 
 def test_raw_bars_that_are_no_table_stop_the_chain_with_the_rows_shown(with_raw_bars: World) -> None:

@@ -16,7 +16,7 @@ from trading_platform.ops.paper_market import PaperMarket
 from trading_platform.ops.replay_world import Stage, replay_world
 from trading_platform.replay.engine import Replay
 from trading_platform.settings import Settings
-from trading_platform.specs.loader import load_risk_limits, load_strategy_specs, load_universe
+from trading_platform.specs.loader import load_data_quality, load_risk_limits, load_strategy_specs, load_universe
 
 SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument
 
@@ -45,7 +45,7 @@ def backtested(
     instruments = load_universe().instruments
     market = PaperMarket(instruments, data_dir=data_dir, seed=SETTINGS.paper_seed, start=start)
     limits = load_risk_limits().account
-    return run_backtest(Plan(specs, first, last, instruments, limits, account), market)
+    return run_backtest(Plan(specs, first, last, instruments, limits, load_data_quality(), account), market)
 
 
 def assert_same(one: Record, other: Record) -> None:

@@ -94,7 +94,9 @@ def test_raw_bars_may_hold_nonsense_to_be_judged_later():
 
 
 def test_quarantined_bars_keep_their_nonsense_with_its_reason():
-    assert len(validate(QuarantinedBars, bar(close=-1.0, reason="non_positive_price", detail="close -1"))) == 1
+    found = {"reason": "non_positive_price", "detail": "close -1", "bar_id": "ab", "action": "quarantined"}
+    assert len(validate(QuarantinedBars, bar(close=-1.0, is_blocking=True, **found))) == 1
+    assert "action" in problems(QuarantinedBars, bar(is_blocking=True, **found | {"action": "forgotten"}))
 
 
 def test_failing_rows_are_told_with_rule_value_and_row_and_capped():

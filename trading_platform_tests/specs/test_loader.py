@@ -13,12 +13,14 @@ import yaml
 
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import feeds_of
+from trading_platform.domain.market_data.quality import SEVERITIES, DataQuality
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.loading import load_strategy
 from trading_platform.specs.loader import (
     SHIPPED,
     SpecError,
     UnknownSymbolError,
+    load_data_quality,
     load_risk_limits,
     load_strategy_specs,
     load_universe,
@@ -325,3 +327,37 @@ def test_limits_can_only_be_tightened(tmp_path: Path) -> None:
     limits = load_strategy_specs(tmp_path)[0].limits
     assert limits.allowed_symbols == {"TSLA"}
     assert not limits.is_short_allowed
+
+
+def test_the_shipped_data_quality_is_what_is_built_in() -> None:
+    shipped, built_in = load_data_quality(), DataQuality()
+    for bar_size in ("1 day", "5 mins"):
+        ours, theirs = shipped.rules_for(bar_size), built_in.rules_for(bar_size)
+        assert ours.model_dump(exclude={"severities"}) == theirs.model_dump(exclude={"severities"})
+        assert {code: ours.severity(code) for code in SEVERITIES} == {
+            code: theirs.severity(code) for code in SEVERITIES
+        }
+    assert shipped.rules_for("1 hour", security_type="CRYPTO").wick_pct == 20
+    assert shipped.rules_for("5 mins", security_type="CASH").severity("zero_volume") == "ignore"
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "problem"),
+    [
+        ("daily: {wick_pct: -1}", "daily.wick_pct", "greater than 0"),
+        ("daily: {wicks_pct: 1}", "daily.wicks_pct", "did you mean wick_pct"),
+        ("daily: {severities: {bad_prints: hold}}", "daily.severities", "did you mean bad_print"),
+        ("daily: {severities: {bad_print: off}}", "daily.severities.bad_print", "Input should be 'quarantine', 'hold'"),
+        ("security_types: {STOCK: {}}", "security_types.STOCK", "Input should be 'STK'"),
+        ("feeds: {dayly: {wick_pct: 1}}", "feeds.dayly", "did you mean daily"),
+    ],
+)
+def test_a_mistake_in_data_quality_is_named_with_file_key_and_remedy(
+    tmp_path: Path, content: str, key: str, problem: str
+) -> None:
+    (tmp_path / "data_quality.yaml").write_text(content)
+    with pytest.raises(SpecError) as caught:
+        load_data_quality(tmp_path, feeds=["daily", "minute"])
+    assert caught.value.key == key
+    assert problem in str(caught.value)
+    assert str(tmp_path / "data_quality.yaml") in str(caught.value)

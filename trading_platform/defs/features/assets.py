@@ -12,8 +12,7 @@ from trading_platform.defs.common import (
     sessions_of,
     table_spec,
 )
-from trading_platform.defs.market_data.assets import validated_key
-from trading_platform.defs.market_data.corporate_actions import CORPORATE_ACTIONS
+from trading_platform.defs.market_data.assets import CORPORATE_ACTIONS, validated_key
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource

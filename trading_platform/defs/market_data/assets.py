@@ -1,11 +1,11 @@
 """Market data as assets: instruments; raw, validated and quarantined bars of each feed.
 
 Here: what Dagster must know of them. Elsewhere: asking the broker (``ingest``), judging rows
-(``domain.market_data.validation``), columns (``schemas.market_data``).
+(``domain.market_data.validation``), what the checks say (``checks``), columns (``schemas.market_data``).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -22,14 +22,23 @@ from trading_platform.defs.common import (
     sessions_of,
     table_spec,
 )
+from trading_platform.defs.market_data.checks import bar_check_specs, bar_checks, log_metadata
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import MISSING_SESSIONS, LakeResource
 from trading_platform.resources.platform import PlatformResource
 
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
+
+    from trading_platform.domain.market_data.validation import Validation
+
 STAGE = "market_data"
 INSTRUMENTS = (STAGE, "instruments")
+CORPORATE_ACTIONS = (STAGE, "corporate_actions")
 
 
 def raw_key(feed: str) -> tuple[str, str]:
@@ -192,21 +201,15 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 **table_spec(
                     bad_key,
                     "QuarantinedBars",
-                    description=f"Bars that failed validation, each with its reason. {_grain(feed)}",
+                    description="What validation found: bars set aside, held, warned of or repaired, each with its "
+                    f"reason and numbers. {_grain(feed)} `trading-platform quarantine` releases or confirms them.",
                 ),
             ),
         },
         check_specs=[
             contract_check(valid_key, "ValidatedBars"),
             contract_check(bad_key, "QuarantinedBars"),
-            dg.AssetCheckSpec(
-                "nothing_quarantined", asset=dg.AssetKey(valid_key), description="No bar had to be set aside."
-            ),
-            dg.AssetCheckSpec(
-                "raw_bars_fetched",
-                asset=dg.AssetKey(valid_key),
-                description="Raw bars of every session were fetched; without them a session is empty.",
-            ),
+            *bar_check_specs(dg.AssetKey(valid_key)),
         ],
         can_subset=True,
         **by_session(feed.calendar),
@@ -214,30 +217,22 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
     def validated_bars(
         context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, raw: Any
     ) -> Outputs:
-        from trading_platform.domain.calendars import get_calendar
-        from trading_platform.domain.market_data.validation import validate_bars
-        from trading_platform.ops.metadata import clean, table_metadata
+        from trading_platform.ops.metadata import clean
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
-        judged = validate_bars(raw, bar_size=feed.bar_size, calendar=get_calendar(feed.calendar), as_of=platform.now())
-        bad = validate(QuarantinedBars, judged.quarantined)
-        shown = table_metadata(bad, max_rows=50 if len(context.partition_keys) == 1 else 5)
+        judged, missing = _judge(platform, lake, feed, raw, sessions_of(context))
+        log = validate(QuarantinedBars, judged.log)
+        is_range = len(context.partition_keys) > 1
+        max_rows = 5 if is_range else 50
         store, sessions = lake.get_lake(), list(context.partition_keys)
-        store.write_sessions(bad_key, bad, sessions)
+        store.write_sessions(bad_key, log, sessions)
         if dg.AssetKey(bad_key) in context.selected_asset_keys:
-            count_sessions(context, bad, bad_key)
-            reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
+            count_sessions(context, log, bad_key)
             yield dg.MaterializeResult(
                 asset_key=dg.AssetKey(bad_key),
-                metadata=clean(
-                    {
-                        **row_facts(context, bad),
-                        "reasons": table_metadata(reasons),
-                        "bars": shown,
-                    }
-                ),
-                check_results=[kept_contract(bad_key, bad)],
+                metadata=clean({**row_facts(context, log), **log_metadata(log, max_rows)}),
+                check_results=[kept_contract(bad_key, log)],
             )
         if dg.AssetKey(valid_key) not in context.selected_asset_keys:
             return
@@ -246,38 +241,55 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             judged.valid,
             ValidatedBars,
             valid_key,
-            metadata={"quarantined": len(bad), **_closes(judged.valid, len(context.partition_keys))},
-            checks=[_nothing_quarantined(feed, bad, shown), _raw_bars_fetched(feed, raw)],
+            metadata={
+                "quarantined": len(judged.quarantined),
+                "duplicates_removed": judged.removed,
+                "rows_put_in_order": judged.reordered,
+                **_closes(judged.valid, len(context.partition_keys)),
+            },
+            checks=bar_checks(dg.AssetKey(valid_key), judged, missing, raw, "/".join(raw_key(feed.name)), max_rows),
         )
 
     return validated_bars
 
 
-def _nothing_quarantined(feed: Feed, bad: Any, shown: Any) -> dg.AssetCheckResult:
-    """Whether no bar was set aside. ``shown`` is ``bad`` as a table for the UI."""
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(validated_key(feed.name)),
-        check_name="nothing_quarantined",
-        passed=bad.empty,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"quarantined": len(bad), **({"rows": shown} if len(bad) else {})},
-    )
+def _judge(
+    platform: PlatformResource, lake: LakeResource, feed: Feed, raw: "pd.DataFrame", sessions: "Sequence[date]"
+) -> "tuple[Validation, pd.DataFrame]":
+    """Judge raw bars with what the lake knows of them; and the bars that are missing."""
+    import pandas as pd
 
+    from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.corporate_actions import splits_of
+    from trading_platform.domain.market_data.validation import missing_bars
+    from trading_platform.domain.market_data.validation.feed import validate_feed
+    from trading_platform.ingest.corporate_actions import actions_of
+    from trading_platform.storage.bar_decisions import BarDecisions
+    from trading_platform.storage.believed_bars import believed_bars
 
-def _raw_bars_fetched(feed: Feed, raw: Any) -> dg.AssetCheckResult:
-    """Whether the lake had raw bars of every session, as the IO manager told when it loaded them."""
-    missing = raw.attrs.get(MISSING_SESSIONS, ())
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(validated_key(feed.name)),
-        check_name="raw_bars_fetched",
-        passed=not missing,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"materialize {'/'.join(raw_key(feed.name))} for these sessions too" if missing else None,
-        metadata={
-            "missing_sessions": len(missing),
-            **({"first": missing[0], "last": missing[-1]} if missing else {}),
-        },
+    now, keys = platform.now(), [session.isoformat() for session in sessions]
+    calendar, store, current = get_calendar(feed.calendar), lake.get_lake(), platform.feed(feed.name)
+    context, stored = believed_bars(store, validated_key(feed.name), sessions, calendar, is_daily=feed.is_daily)
+    judged = validate_feed(
+        raw,
+        current,
+        platform.universe.instruments,
+        platform.data_quality,
+        as_of=now,
+        context=context,
+        splits=splits_of(actions_of(store.read_table(CORPORATE_ACTIONS))) if store.has_table(CORPORATE_ACTIONS) else {},
+        stored=stored,
+        decisions=BarDecisions(store).of(feed.name, keys),
     )
+    missing = missing_bars(
+        pd.concat([judged.valid[["symbol", "ts_utc"]], judged.quarantined[["symbol", "ts_utc"]]]),
+        symbols=current.symbols,
+        sessions=[session for session in sessions if session.isoformat() not in raw.attrs.get(MISSING_SESSIONS, ())],
+        bar_size=feed.bar_size,
+        calendar=calendar,
+        as_of=now,
+    )
+    return judged, missing
 
 
 def _closes(bars: Any, partitions: int) -> dict[str, Any]:

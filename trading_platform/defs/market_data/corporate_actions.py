@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 
 from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
-from trading_platform.defs.market_data.assets import STAGE, validated_key
+from trading_platform.defs.market_data.assets import CORPORATE_ACTIONS, validated_key
 from trading_platform.domain.market_data.feeds import DAILY, Feed
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
-CORPORATE_ACTIONS = (STAGE, "corporate_actions")
 YEAR_OF_SESSIONS = 253
 
 

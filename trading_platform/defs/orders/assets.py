@@ -328,13 +328,13 @@ def _maker_of(context: dg.AssetExecutionContext, key: tuple[str, str]) -> str | 
 
 
 def _quarantined(lake: LakeResource, feed: str, sessions: "Sequence[date]") -> frozenset[str]:
-    """Symbols with convicted bars in the run's last session."""
-    from trading_platform.domain.market_data.validation import discredited_symbols
+    """Symbols whose bars of the run's last session were set aside or are held, and nobody has decided yet."""
+    from trading_platform.domain.market_data.validation import blocked_symbols
 
-    bad: pd.DataFrame = lake.get_lake().read_sessions(
+    log: pd.DataFrame = lake.get_lake().read_sessions(
         quarantined_key(feed), [sessions[-1].isoformat()], is_missing_ok=True
     )
-    return discredited_symbols(bad) if len(bad) else frozenset()
+    return blocked_symbols(log)
 
 
 def newest_ended_bars(lake: LakeResource, spec: StrategySpec, sessions: "Sequence[date]") -> "dict[str, datetime]":

@@ -23,6 +23,7 @@ from trading_platform.domain.features.feed import feature_names
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import newest_bars
 from trading_platform.domain.market_data.feeds import feeds_of
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.orders.guards import SubmissionAttempt, refusals
 from trading_platform.domain.orders.intents import build_intents
 from trading_platform.domain.orders.model import OrderIntent, RiskDecision
@@ -46,7 +47,8 @@ MAIN_CALENDAR = "XNYS"
 class Plan:
     """What to backtest: strategies over the sessions from ``first`` to ``last``, both included.
 
-    ``instruments`` are all the platform knows, by symbol. ``cash`` is what the account begins with, USD.
+    ``instruments`` are all the platform knows, by symbol; ``quality`` says which bars are believed. ``cash`` is what
+    the account begins with, USD.
     """
 
     specs: Sequence[StrategySpec]
@@ -54,6 +56,7 @@ class Plan:
     last: date
     instruments: Mapping[str, Instrument]
     account_limits: AccountLimits
+    quality: DataQuality
     account: str = "DBACKTEST"
     cash: Decimal = Decimal(1_000_000)
 
@@ -88,7 +91,12 @@ class _Backtest:
                 due.setdefault(feed, []).append((moment.decision.session, moment.at))
         self._feeds = {
             feed.name: FeedHistory(
-                feed, feature_names(self._specs[name] for name in feed.strategies), market, due[feed.name]
+                feed,
+                feature_names(self._specs[name] for name in feed.strategies),
+                market,
+                due[feed.name],
+                instruments=plan.instruments,
+                quality=plan.quality,
             )
             for feed in feeds_of(plan.specs, ())
             if feed.name in due

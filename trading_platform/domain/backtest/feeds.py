@@ -3,7 +3,9 @@
 What is computed once, and why that is the same as computing it at each tick:
 
 * A complete bar never changes, and a session's history ends before the session: so the bars of all sessions are asked
-  for and validated once, and the day's bars in progress together, each as of its own tick.
+  for once, and validated once as what is settled. A running session is validated for itself, as of its tick or, since
+  later bars say nothing about earlier ones while a session runs, as of its end. (What is settled can convict a bar by
+  bars of the next sessions: there the backtest's history knows what a live feed learns when it is validated again.)
 * A feature at a bar depends on bars up to it only (tested for each of them), and all ticks of a session look back to
   the same first session: so an intraday session's features are computed once, and a tick sees the rows of the bars
   that had ended by then.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -26,11 +28,14 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.features.compute import compute_features
 from trading_platform.domain.features.feed import feed_features
 from trading_platform.domain.features.registry import parse
+from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import bar_ends
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.history import look_back
+from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.market_data.spans import Bools, Int64s, SessionSpans, nanoseconds
-from trading_platform.domain.market_data.validation import Validation, discredited_symbols, validate_bars
+from trading_platform.domain.market_data.validation import Validation, blocked_symbols
+from trading_platform.domain.market_data.validation.feed import CONTEXT_SESSIONS, merged, validate_feed
 
 _ROWS_AT_ONCE = 200_000
 """Rows of daily windows that are computed together: enough to be fast, little enough for any machine."""
@@ -40,7 +45,7 @@ _ROWS_AT_ONCE = 200_000
 class FeatureView:
     """What is known at a tick. ``features`` holds the session and the one before it.
 
-    ``discredited`` are the symbols with convicted bars in the session.
+    ``discredited`` are the symbols with bars in the session that block orders.
     """
 
     features: pd.DataFrame
@@ -49,12 +54,16 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class _Computed:
-    """A session's features, those of the session before in front of them, with the bars' ends in nanoseconds."""
+    """A session's features, those of the session before in front of them, with the bars' ends in nanoseconds.
+
+    ``log`` is what was found out about the session's bars while it ran.
+    """
 
     session: date
     rows: pd.DataFrame
     ends: Int64s
     is_own: Bools
+    log: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,23 @@ class FeedHistory:
     """
 
     def __init__(
-        self, feed: Feed, names: Sequence[str], market: Market, ticks: Sequence[tuple[date, datetime]]
+        self,
+        feed: Feed,
+        names: Sequence[str],
+        market: Market,
+        ticks: Sequence[tuple[date, datetime]],
+        *,
+        instruments: Mapping[str, Instrument],
+        quality: DataQuality,
     ) -> None:
         self._feed = feed
+        self._instruments = instruments
+        self._quality = quality
         self._names = names
         self._calendar = get_calendar(feed.calendar)
         self._sessions = list(dict.fromkeys(session for session, _ in ticks))
-        self._known = self._complete_bars(market)
+        self._raw = self._complete_bars(market)
+        self._known = self._validated(self._raw, self._calendar.close_of(self._sessions[-1]))
         self._ordinals = _ordinals(self._known.valid)
         self._day_so_far = self._bars_in_progress(market, dict(ticks)) if feed.is_daily else None
         self._daily: dict[date, _Day] = {}
@@ -98,27 +117,31 @@ class FeedHistory:
         self._last = (session, now)
         return view
 
-    def _complete_bars(self, market: Market) -> Validation:
+    def _complete_bars(self, market: Market) -> pd.DataFrame:
         """All sessions that are looked back to or decided in, once they have closed."""
         first = look_back(self._sessions[0], self._feed.history_sessions, self._calendar)[0]
         wanted = self._calendar.sessions(first, self._sessions[-1])
-        end = self._calendar.close_of(wanted[-1])
-        raw = market.bars(self._feed, wanted, end).assign(is_final=True)
-        return validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=end)
+        return market.bars(self._feed, wanted, self._calendar.close_of(wanted[-1])).assign(is_final=True)
+
+    def _validated(self, raw: pd.DataFrame, as_of: datetime, context: pd.DataFrame | None = None) -> Validation:
+        return validate_feed(raw, self._feed, self._instruments, self._quality, as_of=as_of, context=context)
+
+    def _before(self, session: date) -> pd.DataFrame:
+        """The settled bars that lend a session's bars their neighbours."""
+        first = self._calendar.offset(session, -CONTEXT_SESSIONS[self._feed.is_daily])
+        is_near = (self._ordinals >= first.toordinal()) & (self._ordinals < session.toordinal())
+        return self._known.valid[is_near]
 
     def _bars_in_progress(self, market: Market, ticks: dict[date, datetime]) -> Validation:
         """Each session's bar as it was at its tick. No bar can start after it: a session's tick is in the session."""
-        frames = [market.bars(self._feed, [session], now) for session, now in ticks.items()]
-        raw = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-        last = max(ticks.values())
-        raw = raw.assign(is_final=False)
-        return validate_bars(raw, bar_size=self._feed.bar_size, calendar=self._calendar, as_of=last)
+        judged = []
+        for session, now in ticks.items():
+            raw = market.bars(self._feed, [session], now).assign(is_final=False)
+            judged.append(self._validated(raw, now, self._before(session)))
+        return merged([one for one in judged if len(one.valid) or len(one.log)] or judged[:1])
 
     def _day(self, session: date, so_far: Validation) -> FeatureView:
-        convicted = so_far.quarantined
-        if len(convicted):
-            convicted = convicted[convicted["session"] == session.isoformat()]
-        discredited: frozenset[str] = discredited_symbols(convicted) if len(convicted) else frozenset()
+        discredited = blocked_symbols(so_far.log[so_far.log["session"] == session.isoformat()])
         if session not in self._daily:
             self._daily = self._daily_chunk(session, so_far, self._daily)
         return FeatureView(self._daily[session].rows, discredited)
@@ -168,21 +191,21 @@ class FeedHistory:
         return windows
 
     def _intraday(self, session: date, now: datetime) -> FeatureView:
-        label, stamp = session.isoformat(), pd.Timestamp(now).as_unit("ns").value
-        convicted = self._known.quarantined
-        convicted = convicted[convicted["session"] == label]
-        begun = convicted[nanoseconds(convicted["ts_utc"]) <= stamp] if len(convicted) else convicted
-        discredited = discredited_symbols(begun)
+        stamp = pd.Timestamp(now).as_unit("ns").value
         if self._computed is None or self._computed.session != session:
             self._computed = self._compute_session(session)
         found = self._computed
-        return FeatureView(found.rows[found.ends <= stamp], discredited)
+        begun = found.log[nanoseconds(found.log["ts_utc"]) <= stamp] if len(found.log) else found.log
+        return FeatureView(found.rows[found.ends <= stamp], blocked_symbols(begun))
 
     def _compute_session(self, session: date) -> _Computed:
         first = look_back(session, self._feed.history_sessions, self._calendar)[0]
-        day = session.toordinal()
-        bars = self._known.valid[(self._ordinals >= first.toordinal()) & (self._ordinals <= day)]
-        own = feed_features(bars, self._names, [session.isoformat()], is_daily=False)
+        label = session.isoformat()
+        last_moment = self._calendar.close_of(session) - timedelta(microseconds=1)
+        running = self._validated(self._raw[self._raw["session"] == label], last_moment, self._before(session))
+        history = self._known.valid[(self._ordinals >= first.toordinal()) & (self._ordinals < session.toordinal())]
+        bars = pd.concat([history, running.valid], ignore_index=True)
+        own = feed_features(bars, self._names, [label], is_daily=False)
         before = self._computed
         yesterday = self._calendar.offset(session, -1)
         if before is not None and self._last is not None and before.session == yesterday == self._last[0]:
@@ -192,8 +215,8 @@ class FeedHistory:
             rows = own.reset_index(drop=True)
         stamps = nanoseconds(rows["ts_utc"])
         ends = bar_ends(stamps, self._feed.bar_size, SessionSpans.around(self._calendar, stamps))
-        is_own = (rows["session"] == session.isoformat()).to_numpy()
-        return _Computed(session, rows, ends, is_own)
+        is_own = (rows["session"] == label).to_numpy()
+        return _Computed(session, rows, ends, is_own, running.log)
 
 
 def _ordinals(bars: pd.DataFrame) -> Int64s:

@@ -69,6 +69,15 @@ def known_at(actions: Iterable[CorporateAction], as_of: date) -> list[CorporateA
     return [action for action in actions if action.ex_session <= as_of]
 
 
+def splits_of(actions: Iterable[CorporateAction]) -> dict[str, dict[str, float]]:
+    """New shares per old by symbol and ex-session (ISO date), as validation asks for them."""
+    splits: dict[str, dict[str, float]] = {}
+    for action in actions:
+        if action.kind == "split":
+            splits.setdefault(action.symbol, {})[action.ex_session.isoformat()] = action.value
+    return splits
+
+
 @dataclass(frozen=True)
 class Factors:
     """What to multiply prices as traded by, session for session; volumes are divided by ``split``."""

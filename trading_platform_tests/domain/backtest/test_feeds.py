@@ -17,7 +17,7 @@ from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.market_data.history import look_back
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.ops.paper_market import PaperMarket
-from trading_platform.specs.loader import load_strategy_specs, load_universe
+from trading_platform.specs.loader import load_data_quality, load_strategy_specs, load_universe
 
 EVERY_KIND = ("return_5", "volatility_10", "rsi_14", "ema_12", "vwap_distance", "bollinger_position_20_2", "gap")
 
@@ -50,6 +50,12 @@ def at_the_tick(feed: Feed, market: PaperMarket, names: Sequence[str], session: 
     return feed_features(bars, names, [session.isoformat()], is_daily=feed.is_daily)
 
 
+def history_of(
+    feed: Feed, names: Sequence[str], market: PaperMarket, ticks: list[tuple[date, datetime]]
+) -> FeedHistory:
+    return FeedHistory(feed, names, market, ticks, instruments=load_universe().instruments, quality=load_data_quality())
+
+
 @pytest.mark.parametrize(
     ("name", "first", "last", "every"),
     [("momentum", date(2012, 6, 1), date(2012, 6, 20), 3), ("iwm", date(2013, 2, 27), date(2013, 2, 28), 5)],
@@ -58,7 +64,7 @@ def at_the_tick(feed: Feed, market: PaperMarket, names: Sequence[str], session: 
 def test_features_are_those_of_each_tick_to_the_last_bit(name, first, last, every, more) -> None:
     _, feed, market, ticks = scene(name, first, last)
     names = [*EVERY_KIND, *more]
-    history = FeedHistory(feed, names, market, ticks)
+    history = history_of(feed, names, market, ticks)
     for number, (session, now) in enumerate(ticks):
         seen = history.at(session, now).features
         own = seen[seen["session"] == session.isoformat()].reset_index(drop=True)
@@ -69,7 +75,7 @@ def test_features_are_those_of_each_tick_to_the_last_bit(name, first, last, ever
 
 def test_yesterday_is_seen_as_its_last_tick_left_it() -> None:
     _, feed, market, ticks = scene("iwm", date(2013, 2, 27), date(2013, 2, 28))
-    history = FeedHistory(feed, ["ema_12"], market, ticks)
+    history = history_of(feed, ["ema_12"], market, ticks)
     views = [history.at(session, now).features for session, now in ticks]
     last_of_yesterday = views[25]
     first_of_today = views[26]
@@ -82,7 +88,7 @@ def test_yesterday_is_seen_as_its_last_tick_left_it() -> None:
 def test_a_bad_bar_is_set_aside_counted_and_told_from_the_tick_on_at_which_it_is_there() -> None:
     _, feed, market, ticks = scene("iwm", date(2013, 2, 27), date(2013, 2, 28))
     market.bad = ("IWM", pd.Timestamp("2013-02-28T16:00Z"))
-    history = FeedHistory(feed, ["ema_12"], market, ticks)
+    history = history_of(feed, ["ema_12"], market, ticks)
     told = {now: history.at(session, now).discredited for session, now in ticks}
     assert history.quarantined == 1
     assert [now for now, symbols in told.items() if symbols] == [now for _, now in ticks if now >= market.bad[1]]
@@ -92,6 +98,6 @@ def test_a_bad_bar_is_set_aside_counted_and_told_from_the_tick_on_at_which_it_is
 def test_a_bad_daily_bar_discredits_its_symbol_on_that_day_only() -> None:
     _, feed, market, ticks = scene("momentum", date(2012, 6, 4), date(2012, 6, 8))
     market.bad = ("IBM", pd.Timestamp("2012-06-06", tz="UTC"))
-    history = FeedHistory(feed, ["return_5"], market, ticks)
+    history = history_of(feed, ["return_5"], market, ticks)
     told = {session.isoformat(): set(history.at(session, now).discredited) for session, now in ticks}
     assert {session: symbols for session, symbols in told.items() if symbols} == {"2012-06-06": {"IBM"}}
