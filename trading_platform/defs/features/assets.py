@@ -18,6 +18,7 @@ from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 STAGE = "features"
+NO_LOOKAHEAD = "no_lookahead"
 
 
 def features_key(feed: str) -> tuple[str, str]:
@@ -32,7 +33,16 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     @asset(
         key=key,
         deps=[dg.AssetKey(validated_key(feed.name))],
-        check_specs=[contract_check(key, "Features")],
+        check_specs=[
+            contract_check(key, "Features"),
+            dg.AssetCheckSpec(
+                NO_LOOKAHEAD,
+                asset=dg.AssetKey(key),
+                blocking=True,
+                description="A sample of the values is the same when computed from the bars up to their time only, "
+                "and no more of them than the features say they need.",
+            ),
+        ],
         **by_session(feed.calendar),
         **table_spec(
             key,
@@ -45,7 +55,9 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         from trading_platform.domain.features.compute import compute_features
+        from trading_platform.domain.features.verification import verify_sample
         from trading_platform.domain.signals.loading import load_strategy
+        from trading_platform.ops.metadata import clean, table_metadata
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
@@ -55,6 +67,16 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         seen = bars if feed.is_daily else bars[bars["is_final"]]
         computed = compute_features(seen, names)
         own = computed[computed["session"].isin(context.partition_keys)]
+        sample = verify_sample(seen, own, names)
+        unseen = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(key),
+            check_name=NO_LOOKAHEAD,
+            passed=not sample.differing,
+            metadata={
+                **clean({"values_checked": sample.checked, "features_not_checked": list(sample.skipped)}),
+                "differing": table_metadata(sample.differing),
+            },
+        )
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
             context,
@@ -62,6 +84,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             Features,
             key,
             metadata={"features": names, "warm_rows": int(is_warm.sum()), "bars_read": len(bars)},
+            checks=[unseen],
         )
 
     return features
