@@ -6,7 +6,10 @@ symbols that fit the processor's cache. Nothing is computed symbol by symbol but
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -21,6 +24,9 @@ KEYS = ["symbol", "session", "ts_utc"]
 VALUES = ["open", "high", "low", "close", "volume"]
 PART_ROWS = 16_384
 """So many rows are computed together: enough to hide the cost of the calls, few enough for the processor's cache."""
+
+THREADS_PAY_FROM = 16
+"""From so many parts on they are computed on several cores. A tick has fewer."""
 
 FLAT_SECTION = 1e-12
 
@@ -103,7 +109,8 @@ def compute_columns(bars: OrderedBars, features: Sequence[Feature], out: Floats 
     references = {
         feature.reference: _closes_of(feature.reference, bars) for feature in features if feature.reference is not None
     }
-    for part in _parts(bars, features):
+
+    def fill(part: _Part) -> None:
         open_, high, low, close, volume = bars.values[:, part.start : part.end]
         since_open = bars.since_open[part.start : part.end]
         own = BarArrays(open_, high, low, close, volume, part.bounds, since_open)
@@ -118,6 +125,15 @@ def compute_columns(bars: OrderedBars, features: Sequence[Feature], out: Floats 
             column[:] = computed[part.first - part.start :]
             if not part.has_history:
                 _blank(column, feature, arrays)
+
+    parts = list(_parts(bars, features))
+    if len(parts) < THREADS_PAY_FROM:
+        for part in parts:
+            fill(part)
+    else:
+        # numpy and TA-Lib let go of the interpreter while they compute
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            deque(pool.map(fill, parts), maxlen=0)
     return columns
 
 
@@ -175,7 +191,7 @@ def _ordered(bars: pd.DataFrame, *, has_sessions: bool) -> tuple[npt.NDArray[np.
         ValueError: a bar without a symbol, two bars at one time, or a price or volume that is not finite.
     """
     codes, symbols = pd.factorize(bars["symbol"], sort=True)
-    times = bars["ts_utc"].astype("int64").to_numpy(dtype=np.int64)
+    times = np.asarray(bars["ts_utc"].astype("int64"), dtype=np.int64)
     order = _order(codes, times)
     if order is not None:
         codes, times = codes[order], times[order]
@@ -256,7 +272,7 @@ def _across_symbols(feature: Feature, column: Floats, times: npt.NDArray[np.int6
     """The column compared among the symbols that have a value at the same time."""
     sections = pd.Series(column).groupby(times, sort=False)
     if feature.cross_section == "rank_":
-        return sections.rank(pct=True).to_numpy(dtype=np.float64)
+        return np.asarray(sections.rank(pct=True), dtype=np.float64)
     mean, deviation = sections.transform("mean").to_numpy(), sections.transform("std", ddof=0).to_numpy()
     is_flat = deviation <= FLAT_SECTION * np.abs(mean)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -56,7 +56,8 @@ def verify_sample(bars: pd.DataFrame, features: pd.DataFrame, names: Sequence[st
     moments = _spread(sorted(features["ts_utc"].unique()), TIMES)
     chosen = _spread(all_symbols, max(1, min(SYMBOLS, int(rows / len(moments) / warm_up(names)))))
     few = bars[bars["symbol"].isin({*chosen, *reference_symbols(names)})]
-    checked, differing = 0, []
+    checked = 0
+    differing: list[dict[str, str | float]] = []
     for moment in moments:
         checked += _compare(_known_at(few, moment, warm_up(own)), features, moment, chosen, own, differing)
     if compared and len(all_symbols) * warm_up(compared) <= rows:
@@ -83,7 +84,8 @@ def _known_at(bars: pd.DataFrame, moment: object, rows: int) -> pd.DataFrame:
             break
         count, recent = 2 * count, past
     first = recent.sort_values("ts_utc").groupby("symbol").tail(rows)["session"].min()
-    return past[past["session"] >= sessions[max(sessions.index(first) - 1, 0)]]
+    result: pd.DataFrame = past[past["session"] >= sessions[max(sessions.index(first) - 1, 0)]]
+    return result
 
 
 def _compare(
@@ -102,10 +104,14 @@ def _compare(
         then, now = again[name].reindex(given.index).to_numpy(), given[name].to_numpy()
         size = np.maximum(np.abs(now), given["close"].to_numpy() if parse(name).units == "price" else 1.0)
         is_same = (np.abs(then - now) <= TOLERANCE * size) | (np.isnan(then) & np.isnan(now))
-        differing += [
-            {"symbol": str(symbol), "ts_utc": str(moment), "feature": name, "value": float(now[place])}
-            | {"from_the_past_only": float(then[place])}
-            for place, symbol in enumerate(given.index)
-            if not is_same[place]
-        ]
+        for place in np.flatnonzero(~is_same).tolist():
+            differing.append(
+                {
+                    "symbol": str(given.index[place]),
+                    "ts_utc": str(moment),
+                    "feature": name,
+                    "value": float(now[place]),
+                    "from_the_past_only": float(then[place]),
+                }
+            )
     return len(given) * len(names)
