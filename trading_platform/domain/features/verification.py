@@ -104,14 +104,14 @@ def _compare(
         then, now = again[name].reindex(given.index).to_numpy(), given[name].to_numpy()
         size = np.maximum(np.abs(now), given["close"].to_numpy() if parse(name).units == "price" else 1.0)
         is_same = (np.abs(then - now) <= TOLERANCE * size) | (np.isnan(then) & np.isnan(now))
-        for place in np.flatnonzero(~is_same).tolist():
-            differing.append(
-                {
-                    "symbol": str(given.index[place]),
-                    "ts_utc": str(moment),
-                    "feature": name,
-                    "value": float(now[place]),
-                    "from_the_past_only": float(then[place]),
-                }
-            )
+        differing.extend(
+            {
+                "symbol": str(given.index[place]),
+                "ts_utc": str(moment),
+                "feature": name,
+                "value": float(now[place]),
+                "from_the_past_only": float(then[place]),
+            }
+            for place in np.flatnonzero(~is_same).tolist()
+        )
     return len(given) * len(names)
