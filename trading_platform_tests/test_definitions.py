@@ -129,6 +129,7 @@ def test_every_table_has_a_blocking_contract_check(graph):
 
 
 def test_checks_of_people_interest_warn_and_do_not_block(graph):
+    stops = (CONTRACT, "no_lookahead")
     names = {(check.asset_key.path[1], check.name) for check in graph.asset_check_keys if check.name != CONTRACT}
     assert ("instruments", "every_symbol_known") in names
     assert ("daily_raw_bars", "every_symbol_answered") in names
@@ -136,7 +137,7 @@ def test_checks_of_people_interest_warn_and_do_not_block(graph):
     assert ("executions", "broker_and_ledger_agree") in names
     assert ("positions", "ledger_agrees_with_broker") in names
     for check in graph.asset_check_keys:
-        assert graph.get_check_spec(check).blocking == (check.name == CONTRACT)
+        assert graph.get_check_spec(check).blocking == (check.name in stops)
 
 
 def test_partitions_are_the_sessions_of_the_calendar_up_to_today(graph):

@@ -1,7 +1,7 @@
 """Nothing from the future: what is said at a time is the same whatever comes after it.
 
-Covers every indicator of the registry, its rank, every strategy and every shipped spec; adding one adds its
-test.
+Covers every indicator of the registry, its comparisons across symbols, every strategy and every shipped spec;
+adding one adds its test.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading_platform.domain.features import registry
+from trading_platform.domain.features import compute, registry
+from trading_platform.domain.features.arrays import BarArrays
 from trading_platform.domain.features.compute import compute_features, warm_up
-from trading_platform.domain.features.registry import Indicator, SymbolBars, indicators
+from trading_platform.domain.features.registry import CROSS_SECTIONS, EXAMPLE_REFERENCE, Indicator, indicators
 from trading_platform.domain.signals.loading import build_strategy, known_strategies, strategy_class
 from trading_platform.domain.signals.model import Signal, Strategy
 from trading_platform.domain.signals.strategies.cross_sectional_momentum import CrossSectionalMomentum
 from trading_platform.specs.loader import load_strategy_specs
 from trading_platform_tests.domain.bars import random_bars
 
-SYMBOLS = ("AAPL", "FB", "IBM")
+SYMBOLS = ("AAPL", "FB", EXAMPLE_REFERENCE)
 FUTURES = st.sampled_from(["cut off", "changed", "shuffled", "flat", "doubled"])
 FEATURES = [entry.example_name for entry in indicators().values()]
+COMPARED = [f"{prefix}{name}" for prefix in CROSS_SECTIONS for name in FEATURES]
 STRATEGIES = [pytest.param(strategy_class(name)(), id=name) for name in known_strategies()]
 SHIPPED = [pytest.param(build_strategy(spec), id=f"spec-{spec.name}") for spec in load_strategy_specs()]
 
@@ -51,15 +53,15 @@ def with_other_future(bars: pd.DataFrame, now: datetime, future: str, seed: int)
     return pd.concat([past, later]).sample(frac=1, random_state=seed)
 
 
-def check_feature(name: str, seed: int, extra: int, future: str) -> None:
-    """Values up to a moment are the same with another future."""
-    warm = warm_up([name])
+def check_features(names: list[str], seed: int, extra: int, future: str) -> None:
+    """Values up to a moment are the same with another future, to the last bit."""
+    warm = warm_up(names)
     bars = random_bars(SYMBOLS, warm + 50, seed, bar_size="15 mins")
     now = sorted(bars["ts_utc"].unique())[warm - 1 + extra]
-    whole = compute_features(bars, [name])
-    other = compute_features(with_other_future(bars, now, future, seed), [name])
+    whole = compute_features(bars, names)
+    other = compute_features(with_other_future(bars, now, future, seed), names)
     expected = whole[whole["ts_utc"] <= now].reset_index(drop=True)
-    assert expected[name].notna().any()
+    assert expected[names].notna().any().all()
     pd.testing.assert_frame_equal(other[other["ts_utc"] <= now].reset_index(drop=True), expected, check_exact=True)
 
 
@@ -77,11 +79,16 @@ def check_strategy(strategy: Strategy, seed: int, extra: int, future: str) -> No
     assert strategy.signals(other.sample(frac=1, random_state=seed), as_of=as_of) == expected
 
 
-@pytest.mark.parametrize("name", [*FEATURES, *(f"rank_{name}" for name in FEATURES)])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), extra=st.integers(0, 40), future=FUTURES)
-def test_a_feature_does_not_change_with_what_comes_after(name: str, seed: int, extra: int, future: str) -> None:
-    check_feature(name, seed, extra, future)
+def test_no_feature_changes_with_what_comes_after(seed: int, extra: int, future: str) -> None:
+    check_features(FEATURES, seed, extra, future)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), extra=st.integers(0, 40), future=FUTURES)
+def test_no_comparison_across_symbols_changes_with_what_comes_after(seed: int, extra: int, future: str) -> None:
+    check_features(COMPARED, seed, extra, future)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES + SHIPPED)
@@ -95,14 +102,14 @@ def test_a_strategy_does_not_change_its_mind_with_what_comes_after(
 
 @pytest.mark.parametrize("future", ["cut off", "changed", "shuffled", "flat"])
 def test_a_feature_that_looks_ahead_is_convicted(future: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tomorrow(bars: SymbolBars) -> np.ndarray:
+    def tomorrow(bars: BarArrays) -> np.ndarray:
         return np.append(bars.close[1:], bars.close[-1])
 
-    peek = Indicator("peek", tomorrow, (), (), 1, "price", lambda: 1, is_recursive=False)
+    peek = Indicator("peek", tomorrow, (), (), 1, "price", lambda: 1)
     monkeypatch.setitem(registry._INDICATORS, "peek", peek)
     try:
         with pytest.raises(AssertionError):
-            check_feature("peek", seed=1, extra=5, future=future)
+            check_features([*FEATURES, "peek"], seed=1, extra=5, future=future)
     finally:
         registry.parse.cache_clear()
 
@@ -117,8 +124,11 @@ def test_a_strategy_that_looks_ahead_is_convicted(future: str) -> None:
         check_strategy(Peeking(), seed=1, extra=3, future=future)
 
 
-def test_long_histories_are_cut_off_without_a_trace() -> None:
-    bars = random_bars(("AAPL",), 20_000, seed=2, bar_size="5 mins", calendar="24/7")
+@pytest.mark.parametrize("rows", [1_000, compute.PART_ROWS])
+def test_long_histories_are_cut_off_without_a_trace(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "PART_ROWS", rows)
+    bars = random_bars(("AAPL", EXAMPLE_REFERENCE), 9_000, seed=2, bar_size="5 mins", calendar="24/7")
+    now = bars["ts_utc"].iloc[4_321]
     whole = compute_features(bars, FEATURES)
-    cut = compute_features(bars.head(9_001), FEATURES)
-    pd.testing.assert_frame_equal(whole.head(9_001), cut, check_exact=True)
+    cut = compute_features(bars[bars["ts_utc"] <= now], FEATURES)
+    pd.testing.assert_frame_equal(whole[whole["ts_utc"] <= now].reset_index(drop=True), cut, check_exact=True)

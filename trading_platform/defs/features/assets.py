@@ -18,6 +18,7 @@ from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
 STAGE = "features"
+NO_LOOKAHEAD = "no_lookahead"
 
 
 def features_key(feed: str) -> tuple[str, str]:
@@ -32,7 +33,16 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     @asset(
         key=key,
         deps=[dg.AssetKey(validated_key(feed.name))],
-        check_specs=[contract_check(key, "Features")],
+        check_specs=[
+            contract_check(key, "Features"),
+            dg.AssetCheckSpec(
+                NO_LOOKAHEAD,
+                asset=dg.AssetKey(key),
+                blocking=True,
+                description="A sample of the values is the same when computed from the bars up to their time only, "
+                "and no more of them than the features say they need.",
+            ),
+        ],
         **by_session(feed.calendar),
         **table_spec(
             key,
@@ -45,15 +55,28 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         ),
     )
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
-        from trading_platform.domain.features.feed import feature_names, feed_features
+        from trading_platform.domain.features.feed import bars_to_see, feature_names, feed_features
+        from trading_platform.domain.features.verification import verify_sample
         from trading_platform.ingest.corporate_actions import actions_of
+        from trading_platform.ops.metadata import clean, table_metadata
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
         names = feature_names(platform.spec(name) for name in feed.strategies)
         store = lake.get_lake()
         actions = actions_of(store.read_table(CORPORATE_ACTIONS)) if store.has_table(CORPORATE_ACTIONS) else []
+        seen = bars_to_see(bars, is_daily=feed.is_daily)
         own = feed_features(bars, names, context.partition_keys, is_daily=feed.is_daily, actions=actions)
+        sample = verify_sample(seen, own, names, actions)
+        unseen = dg.AssetCheckResult(
+            asset_key=dg.AssetKey(key),
+            check_name=NO_LOOKAHEAD,
+            passed=not sample.differing,
+            metadata={
+                **clean({"values_checked": sample.checked, "features_not_checked": list(sample.skipped)}),
+                "differing": table_metadata(sample.differing),
+            },
+        )
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
             context,
@@ -61,6 +84,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             Features,
             key,
             metadata={"features": names, "warm_rows": int(is_warm.sum()), "bars_read": len(bars)},
+            checks=[unseen],
         )
 
     return features

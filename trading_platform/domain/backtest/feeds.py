@@ -10,8 +10,8 @@ What is computed once, and why that is the same as computing it at each tick:
   the same first session: so an intraday session's features are computed once, and a tick sees the rows of the bars
   that had ended by then.
 * The indicators of one symbol know nothing of another's bars. So the windows of many daily ticks, each ending with its
-  bar in progress, are computed in one call, as if each were a symbol of its own. Ranks across symbols are not: with one
-  of them among the features each session is computed by itself.
+  bar in progress, are computed in one call, as if each were a symbol of its own. Comparisons across symbols
+  are not: with one of them among the features each session is computed by itself.
 """
 
 from __future__ import annotations
@@ -149,18 +149,18 @@ class FeedHistory:
     def _daily_chunk(self, session: date, so_far: Validation, before: Mapping[date, _Day]) -> dict[date, _Day]:
         """The features of ``session`` and of some sessions after it, each as known at its tick."""
         start = self._sessions.index(session)
-        is_ranked = any(parse(name).is_ranked for name in self._names)
+        is_compared = any(parse(name).cross_section or parse(name).reference for name in self._names)
         per_session = len(self._feed.symbols) * (self._feed.history_sessions + 1)
-        chunk = self._sessions[start : start + (1 if is_ranked else max(_ROWS_AT_ONCE // per_session, 1))]
+        chunk = self._sessions[start : start + (1 if is_compared else max(_ROWS_AT_ONCE // per_session, 1))]
         windows = self._windows(chunk, so_far)
         numbers = np.repeat(np.arange(len(chunk)), [len(rows) for rows in windows])
         bars = pd.concat([self._known.valid, so_far.valid], ignore_index=True).take(np.concatenate(windows))
-        if not is_ranked:
+        if not is_compared:
             names = [f"{number:06d} {symbol}" for number, symbol in zip(numbers, bars["symbol"], strict=True)]
             bars = bars.assign(symbol=names)
         computed = compute_features(bars, self._names)
         codes: Int64s = np.zeros(len(computed), dtype=np.int64)
-        if not is_ranked:
+        if not is_compared:
             codes = computed["symbol"].str.slice(0, 6).to_numpy().astype(np.int64)
             computed["symbol"] = computed["symbol"].str.slice(7)
         labels = np.array([day.isoformat() for day in chunk], dtype=object)

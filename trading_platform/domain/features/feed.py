@@ -26,6 +26,11 @@ def feature_names(specs: Iterable[StrategySpec]) -> list[str]:
     return sorted(names)
 
 
+def bars_to_see(bars: pd.DataFrame, *, is_daily: bool) -> pd.DataFrame:
+    """Without an intraday feed's bar in progress, which would change until it ends; a daily one is the day so far."""
+    return bars if is_daily else bars[bars["is_final"]]
+
+
 def feed_features(
     bars: pd.DataFrame,
     names: Iterable[str],
@@ -36,14 +41,10 @@ def feed_features(
 ) -> pd.DataFrame:
     """Features of ``sessions`` (ISO dates); see :func:`~.compute.compute_features` for the columns.
 
-    The bar in progress of an intraday feed is left out, since it would change until it ends; a daily feed's is the
-    day so far.
-
     Args:
         bars: validated bars of the sessions and of the history before them, with ``is_final``.
         actions: splits and dividends; see :func:`~.adjusted.compute_adjusted_features`.
     """
-    seen = bars if is_daily else bars[bars["is_final"]]
     as_of = date.fromisoformat(max(sessions))
-    computed = compute_adjusted_features(seen, names, actions, as_of=as_of)
+    computed = compute_adjusted_features(bars_to_see(bars, is_daily=is_daily), names, actions, as_of=as_of)
     return computed[computed["session"].isin(sessions)]

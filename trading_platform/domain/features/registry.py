@@ -1,9 +1,10 @@
 """The registry of features: one function per indicator, looked up by name.
 
-A feature's name is an indicator and its whole-number parameters: ``sma_20``, ``macd_12_26_9``. Any of them
-with ``rank_`` before it is its rank across symbols: ``rank_return_63``. Adding an indicator is adding one
-function with the decorator :func:`indicator`; the generic tests (warm-up, nothing from the future) then cover
-it by themselves. Light to import: no pandas, no TA-Lib.
+A feature's name is an indicator, its whole-number parameters and, where it has one, its reference symbol:
+``sma_20``, ``macd_12_26_9``, ``beta_60_SPY``. Any of them with ``rank_`` or ``cs_zscore_`` before it is compared
+across symbols: ``rank_return_63``. Adding an indicator is adding one function with the decorator
+:func:`indicator`; the generic tests (warm-up, nothing from the future, a window gives what the whole history
+gives) then cover it by themselves. Light to import: no pandas, no numpy, no TA-Lib.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, log
 from typing import TYPE_CHECKING
 
 from trading_platform.domain.suggestions import did_you_mean
@@ -23,29 +23,20 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-RANK = "rank_"
-SEED_WEIGHT = 1e-3
-_NAME = re.compile(r"^(?P<indicator>[a-z]+(?:_[a-z]+)*)(?P<parameters>(?:_\d+)*)$")
+CROSS_SECTIONS = {
+    "rank_": "rank across symbols, 0 to 1",
+    "cs_zscore_": "standard deviations from the mean of all symbols",
+}
+"""What may stand before a feature's name, and the units it then has."""
+
+EXAMPLE_REFERENCE = "SPY"
+_NAME = re.compile(
+    r"^(?P<indicator>[a-z]+(?:_[a-z]+)*)(?P<parameters>(?:_\d+)*)(?:_(?P<reference>[A-Z][A-Z0-9.\-]*))?$"
+)
 
 
 class UnknownFeatureError(ValueError):
     """No feature has this name. The message names the nearest one."""
-
-
-@dataclass(frozen=True)
-class SymbolBars:
-    """The bars of one symbol, oldest first, as contiguous float64 arrays of equal length.
-
-    Prices in the instrument's currency, volume in shares or coins. ``session_start`` holds for each bar the
-    position of the first bar of its session.
-    """
-
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
-    session_start: npt.NDArray[np.int64]
 
 
 Compute = Callable[..., "Floats"]
@@ -55,10 +46,12 @@ Compute = Callable[..., "Floats"]
 class Indicator:
     """One entry of the registry.
 
-    ``compute(bars, *parameters)`` returns one value per bar and may use bars up to and including that bar
-    only. ``warm_up(*parameters)`` is the number of bars, the current one included, that a value needs.
-    ``example`` holds usual parameters. ``is_recursive``: every earlier bar has some weight in the value, and
-    the warm-up is where older bars weigh less than ``SEED_WEIGHT``.
+    ``compute(bars, *parameters)`` gets :class:`~trading_platform.domain.features.arrays.BarArrays` and returns one
+    value per bar. The value at a bar may depend on ``warm_up(*parameters)`` bars, that bar included, and on no
+    other: the arrays hold several symbols one after another, and what stands before a symbol's warm-up is blanked
+    afterwards. ``example`` holds usual parameters, ``minimum`` the smallest that each may be.
+    ``is_session_anchored``: the value depends on all bars of the session so far, and ``warm_up`` counts what is
+    needed when the session's first bar ends. ``has_reference``: ``bars.reference`` holds the closes of another symbol.
     """
 
     name: str
@@ -68,12 +61,19 @@ class Indicator:
     minimum: int
     units: str
     warm_up: Callable[..., int]
-    is_recursive: bool
+    is_session_anchored: bool = False
+    has_reference: bool = False
 
     @property
     def example_name(self) -> str:
         """The feature's name with usual parameters, e.g. ``sma_20``."""
-        return "_".join([self.name, *map(str, self.example)])
+        return "_".join([self.name, *map(str, self.example), *([EXAMPLE_REFERENCE] if self.has_reference else [])])
+
+    @property
+    def form(self) -> str:
+        """The feature's name with its parameters named, e.g. ``sma_<period>``."""
+        named = [*self.parameters, *(["SYMBOL"] if self.has_reference else [])]
+        return "_".join([self.name, *(f"<{parameter}>" for parameter in named)])
 
     @property
     def summary(self) -> str:
@@ -83,12 +83,16 @@ class Indicator:
 
 @dataclass(frozen=True)
 class Feature:
-    """An indicator with its parameters, ready to compute. ``is_ranked``: ranked across symbols."""
+    """An indicator with its parameters, ready to compute.
+
+    ``cross_section`` is ``rank_``, ``cs_zscore_`` or empty. ``reference`` is the symbol it is held against, or None.
+    """
 
     name: str
     indicator: Indicator
     parameters: tuple[int, ...]
-    is_ranked: bool
+    cross_section: str
+    reference: str | None
 
     @property
     def warm_up(self) -> int:
@@ -98,7 +102,7 @@ class Feature:
     @property
     def units(self) -> str:
         """Units of the values."""
-        return "rank across symbols, 0 to 1" if self.is_ranked else self.indicator.units
+        return CROSS_SECTIONS.get(self.cross_section, self.indicator.units)
 
 
 _INDICATORS: dict[str, Indicator] = {}
@@ -112,7 +116,8 @@ def indicator(
     units: str,
     warm_up: Callable[..., int],
     minimum: int = 1,
-    is_recursive: bool = False,
+    is_session_anchored: bool = False,
+    has_reference: bool = False,
 ) -> Callable[[Compute], Compute]:
     """Register a function as the indicator ``name``. See :class:`Indicator` for the arguments."""
 
@@ -123,15 +128,12 @@ def indicator(
         if len(example) != len(parameters):
             msg = f"the indicator {name} has {len(parameters)} parameter(s) but {len(example)} example value(s)"
             raise ValueError(msg)
-        _INDICATORS[name] = Indicator(name, compute, parameters, example, minimum, units, warm_up, is_recursive)
+        _INDICATORS[name] = Indicator(
+            name, compute, parameters, example, minimum, units, warm_up, is_session_anchored, has_reference
+        )
         return compute
 
     return register
-
-
-def decay_bars(alpha: float) -> int:
-    """Number of updates x ← x + alpha (new − x) after which the seed weighs less than ``SEED_WEIGHT``."""
-    return ceil(log(SEED_WEIGHT) / log(1 - alpha))
 
 
 def indicators() -> dict[str, Indicator]:
@@ -148,7 +150,8 @@ def parse(name: str) -> Feature:
         UnknownFeatureError: no such indicator, or not its parameters.
     """
     _load()
-    bare = name.removeprefix(RANK)
+    cross_section = next((prefix for prefix in CROSS_SECTIONS if name.startswith(prefix)), "")
+    bare = name.removeprefix(cross_section)
     match = _NAME.match(bare)
     entry = _INDICATORS.get(match["indicator"]) if match else None
     if match is None or entry is None:
@@ -158,14 +161,17 @@ def parse(name: str) -> Feature:
         raise UnknownFeatureError(msg)
     values = tuple(int(part) for part in match["parameters"].split("_") if part)
     if len(values) != len(entry.parameters):
-        form = "_".join([entry.name, *(f"<{parameter}>" for parameter in entry.parameters)])
-        msg = f"feature {name!r} has {len(values)} number(s) in its name; write {form}, e.g. {entry.example_name}"
+        msg = f"feature {name!r} has {len(values)} number(s) in its name; write {entry.form}, e.g. {entry.example_name}"
+        raise UnknownFeatureError(msg)
+    if (match["reference"] is not None) != entry.has_reference:
+        what = "needs a reference symbol" if entry.has_reference else "takes no reference symbol"
+        msg = f"feature {name!r} {what}; write {entry.form}, e.g. {entry.example_name}"
         raise UnknownFeatureError(msg)
     low = [parameter for parameter, value in zip(entry.parameters, values, strict=True) if value < entry.minimum]
     if low:
         msg = f"feature {name!r}: {', '.join(low)} must be at least {entry.minimum}"
         raise UnknownFeatureError(msg)
-    return Feature(name, entry, values, is_ranked=name.startswith(RANK))
+    return Feature(name, entry, values, cross_section, match["reference"])
 
 
 def _load() -> None:

@@ -132,6 +132,35 @@ def adjustment_factors(
     return Factors(_product_after(split), _product_after(dividend))
 
 
+@dataclass(frozen=True)
+class RowFactors:
+    """What :func:`adjust_bars` multiplies each row's prices and volume by, in the rows' order."""
+
+    price: Floats
+    volume: Floats
+
+
+def row_factors(bars: pd.DataFrame, actions: Iterable[CorporateAction], *, as_of: date) -> RowFactors | None:
+    """The factors of bars of many symbols in any order; ``None`` where no action concerns them.
+
+    Args and errors: as :func:`adjust_bars`.
+    """
+    by_symbol: dict[str, list[CorporateAction]] = {}
+    for action in known_at(actions, as_of):
+        by_symbol.setdefault(action.symbol, []).append(action)
+    if not bars["symbol"].isin(by_symbol).any():
+        return None
+    price, volume = np.ones(len(bars)), np.ones(len(bars))
+    symbols, sessions = bars["symbol"].to_numpy(), bars["session"].to_numpy()
+    closes, stamps = bars["close"].to_numpy(dtype=np.float64), bars["ts_utc"].to_numpy()
+    for symbol, own in by_symbol.items():
+        rows = np.flatnonzero(symbols == symbol)
+        rows = rows[np.argsort(stamps[rows], kind="stable")]
+        factors = adjustment_factors(sessions[rows].astype(str), closes[rows], own, as_of=as_of)
+        price[rows], volume[rows] = factors.price, 1.0 / factors.split
+    return RowFactors(price, volume)
+
+
 def adjust_bars(bars: pd.DataFrame, actions: Iterable[CorporateAction], *, as_of: date) -> pd.DataFrame:
     """Bars as someone at the session ``as_of`` would chart them: prices and volumes comparable across actions.
 
@@ -146,22 +175,14 @@ def adjust_bars(bars: pd.DataFrame, actions: Iterable[CorporateAction], *, as_of
     Raises:
         CorporateActionError: see :func:`adjustment_factors`.
     """
-    by_symbol: dict[str, list[CorporateAction]] = {}
-    for action in known_at(actions, as_of):
-        by_symbol.setdefault(action.symbol, []).append(action)
-    concerned = bars["symbol"].isin(by_symbol)
-    if not concerned.any():
-        return bars
-    price, volume = np.ones(len(bars)), np.ones(len(bars))
-    symbols, sessions = bars["symbol"].to_numpy(), bars["session"].to_numpy()
-    closes, stamps = bars["close"].to_numpy(dtype=np.float64), bars["ts_utc"].to_numpy()
-    for symbol, own in by_symbol.items():
-        rows = np.flatnonzero(symbols == symbol)
-        rows = rows[np.argsort(stamps[rows], kind="stable")]
-        factors = adjustment_factors(sessions[rows].astype(str), closes[rows], own, as_of=as_of)
-        price[rows], volume[rows] = factors.price, 1.0 / factors.split
-    adjusted = {name: bars[name].to_numpy(dtype=np.float64) * price for name in PRICES}
-    return bars.assign(**adjusted, volume=bars["volume"].to_numpy(dtype=np.float64) * volume)
+    factors = row_factors(bars, actions, as_of=as_of)
+    return bars if factors is None else with_factors(bars, factors)
+
+
+def with_factors(bars: pd.DataFrame, factors: RowFactors) -> pd.DataFrame:
+    """The bars multiplied by factors that were made for them."""
+    adjusted = {name: bars[name].to_numpy(dtype=np.float64) * factors.price for name in PRICES}
+    return bars.assign(**adjusted, volume=bars["volume"].to_numpy(dtype=np.float64) * factors.volume)
 
 
 def derive_actions(

@@ -87,13 +87,15 @@ def load_strategy(spec: StrategySpec) -> Strategy:
     """Construct the spec's strategy, and make sure that the spec gives it the history it needs.
 
     Raises:
-        StrategyError: unknown strategy, bad parameters, or too few ``history_sessions``.
+        StrategyError: unknown strategy, bad parameters, too few ``history_sessions``, or a universe without a symbol
+            that a feature is held against.
         UnknownFeatureError: the strategy reads a feature that the registry lacks.
     """
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.bars import bars_per_session
 
     strategy = build_strategy(spec)
+    _check_references(spec, strategy)
     needed, per_session = required_bars(spec), bars_per_session(spec.bar_size, get_calendar(spec.calendar))
     if spec.history_sessions * per_session < needed:
         msg = (
@@ -102,6 +104,15 @@ def load_strategy(spec: StrategySpec) -> Strategy:
         )
         raise StrategyError(msg, "history_sessions")
     return strategy
+
+
+def _check_references(spec: StrategySpec, strategy: Strategy) -> None:
+    from trading_platform.domain.features.compute import reference_symbols
+
+    absent = sorted(reference_symbols(strategy.features) - set(spec.universe))
+    if absent:
+        msg = f"{spec.name} reads features that are held against {', '.join(absent)}: add it to the universe"
+        raise StrategyError(msg, "universe")
 
 
 def _check_parameters(name: str, found: Any, given: Mapping[str, float | int | str | bool]) -> None:

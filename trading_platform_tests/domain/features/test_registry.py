@@ -13,10 +13,19 @@ from trading_platform.domain.features.registry import UnknownFeatureError, indic
 
 def test_a_name_is_an_indicator_and_its_periods() -> None:
     feature = parse("macd_signal_12_26_9")
-    assert (feature.indicator.name, feature.parameters, feature.is_ranked) == ("macd_signal", (12, 26, 9), False)
+    assert (feature.indicator.name, feature.parameters, feature.cross_section) == ("macd_signal", (12, 26, 9), "")
     ranked = parse("rank_return_63")
-    assert (ranked.indicator.name, ranked.parameters, ranked.is_ranked) == ("return", (63,), True)
+    assert (ranked.indicator.name, ranked.parameters, ranked.cross_section) == ("return", (63,), "rank_")
     assert ranked.units == "rank across symbols, 0 to 1"
+    scored = parse("cs_zscore_volume_ratio_20")
+    assert (scored.indicator.name, scored.cross_section) == ("volume_ratio", "cs_zscore_")
+
+
+def test_a_name_may_end_with_the_symbol_that_others_are_held_against() -> None:
+    feature = parse("beta_60_BRK.B")
+    assert (feature.indicator.name, feature.parameters, feature.reference) == ("beta", (60,), "BRK.B")
+    assert parse("rank_correlation_20_SPY").reference == "SPY"
+    assert parse("sma_20").reference is None
 
 
 USUAL = (
@@ -35,7 +44,9 @@ def test_the_usual_features_are_there(name: str) -> None:
     [
         ("smaa_20", r"no feature 'smaa_20' \(did you mean sma_20\?\)"),
         ("SMA_20", r"did you mean sma_20"),
-        ("moon_phase", r"no feature 'moon_phase': use one of atr_14, "),
+        ("moon_phase", r"no feature 'moon_phase': use one of adx_14, "),
+        ("beta_60", r"needs a reference symbol; write beta_<period>_<SYMBOL>, e.g. beta_60_SPY"),
+        ("sma_20_SPY", r"takes no reference symbol; write sma_<period>, e.g. sma_20"),
         ("sma", r"has 0 number\(s\) in its name; write sma_<period>, e.g. sma_20"),
         ("macd_12_26", r"has 2 number\(s\) in its name; write macd_<fast>_<slow>_<signal>"),
         ("return_0", r"period must be at least 1"),
@@ -53,9 +64,10 @@ def test_the_warm_up_of_several_features_is_the_longest() -> None:
     assert warm_up([]) == 1
 
 
-def test_an_exponential_average_warms_up_until_its_seed_weighs_less_than_a_thousandth() -> None:
+def test_an_exponential_average_warms_up_until_what_it_leaves_out_weighs_less_than_a_hundred_thousandth() -> None:
     warm = warm_up(["ema_26"])
-    assert (1 - 2 / 27) ** (warm - 26) <= 1e-3 < (1 - 2 / 27) ** (warm - 27)
+    assert (1 - 2 / 27) ** warm <= 1e-5 < (1 - 2 / 27) ** (warm - 1)
+    assert warm_up(["rsi_14"]) == warm_up(["atr_14"]) == 157
 
 
 @pytest.mark.parametrize("entry", indicators().values(), ids=lambda entry: entry.name)

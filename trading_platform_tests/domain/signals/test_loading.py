@@ -75,9 +75,9 @@ def test_a_whole_number_is_good_where_a_number_is_asked_for() -> None:
 
 def test_intraday_history_is_counted_in_bars() -> None:
     intraday = {"strategy": "trend_momentum", "bar_size": "15 mins", "cadence_minutes": 15}
-    load_strategy(spec(**intraday, history_sessions=5))
-    with pytest.raises(StrategyError, match="set history_sessions to 5 or more"):
-        load_strategy(spec(**intraday, history_sessions=4))
+    load_strategy(spec(**intraday, history_sessions=7))
+    with pytest.raises(StrategyError, match="set history_sessions to 7 or more"):
+        load_strategy(spec(**intraday, history_sessions=6))
 
 
 def test_what_sizing_reads_is_computed_too_and_counts_for_the_history() -> None:
@@ -89,3 +89,11 @@ def test_what_sizing_reads_is_computed_too_and_counts_for_the_history() -> None:
     with pytest.raises(StrategyError, match=r"needs 91 bars of 1 day .* set history_sessions to 91 or more"):
         load_strategy(sized)
     assert features_of(spec(sizing={"method": "atr_risk", "risk_fraction": 0.01}))[0] == "atr_14"
+
+
+def test_a_symbol_that_a_feature_is_held_against_must_be_in_the_universe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CrossSectionalMomentum, "features", ("return_63", "beta_20_SPY"))
+    with pytest.raises(StrategyError, match="held against SPY: add it to the universe") as caught:
+        load_strategy(spec())
+    assert caught.value.key == "universe"
+    assert load_strategy(spec(universe=["AAPL", "SPY"])).features == ("return_63", "beta_20_SPY")
