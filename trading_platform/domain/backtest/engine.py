@@ -223,7 +223,7 @@ class _Backtest:
     ) -> RiskContext:
         """Everything that ``execution.observe`` gathers of a live account."""
         own = dict(self._account.positions(spec.name))
-        positions, working = dict(self._exchange.positions), self._exchange.working()
+        positions, working = self._exchange.holdings(), self._exchange.working()
         named = {*spec.universe, *own, *positions, *(order.symbol for order in working)}
         symbols = sorted(named & self._plan.instruments.keys())
         quotes = {symbol: quote for symbol in symbols if (quote := self._market.quote(symbol, now)) is not None}

@@ -137,6 +137,10 @@ class Exchange:
         self._expire(until)
         self._meet_touch(until)
 
+    def holdings(self) -> dict[str, Decimal]:
+        """Signed quantities by symbol, written as a broker tells them: without trailing zeros."""
+        return {symbol: _shortest(quantity) for symbol, quantity in self.positions.items()}
+
     def cancel_all(self) -> None:
         """Cancel every order that works."""
         for order in list(self._live.values()):
@@ -355,6 +359,10 @@ def _reaches_stop(order: SimulatedOrder, price: Decimal) -> bool:
     if request.stop_price is None:
         return False
     return price >= request.stop_price if request.side == "BUY" else price <= request.stop_price
+
+
+def _shortest(number: Decimal) -> Decimal:
+    return number.quantize(Decimal(1)) if number == number.to_integral_value() else number.normalize()
 
 
 def _cents(amount: Decimal) -> Decimal:

@@ -97,12 +97,26 @@ def test_immediate_or_cancel_and_day_orders_end_where_they_should() -> None:
 
 
 def test_crypto_is_bought_with_the_cash_there_is() -> None:
-    made = exchange(HandMadeMarket({0: "100"}, {0: ("99", "101", 10**6)}, lot="0.01"), "CRYPTO", Decimal(1_000))
+    made = exchange(
+        HandMadeMarket({0: "100"}, {0: ("99", "101", 10**6), 1: ("99", "101", 10**6)}, lot="0.01"),
+        "CRYPTO",
+        Decimal(1_000),
+    )
     made.place(order("BUY", "50"))
     made.play(minute(1))
     assert made.positions["AAPL"] < 10
     assert 0 <= made.cash < 3  # the least commission stays unspent
     assert made.orders["one"].status is OrderStatus.CANCELLED
+
+
+def test_holdings_are_written_as_a_broker_tells_them() -> None:
+    made = exchange(HandMadeMarket({0: "100"}))
+    made.positions = {"AAPL": Decimal("0.23840"), "IBM": Decimal("100"), "MSFT": Decimal("5.000")}
+    assert {symbol: str(held) for symbol, held in made.holdings().items()} == {
+        "AAPL": "0.2384",
+        "IBM": "100",
+        "MSFT": "5",
+    }
 
 
 def test_the_summary_is_in_cents_and_values_what_is_held_at_the_last_price() -> None:
