@@ -62,6 +62,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             Features,
             key,
             metadata={"features": names, "warm_rows": int(is_warm.sum()), "bars_read": len(bars)},
+            read={validated_key(feed.name): bars},
         )
 
     return features

@@ -15,10 +15,9 @@ from trading_platform.defs.common import (
     asset,
     by_session,
     contract_check,
-    count_sessions,
+    described,
     emit,
     kept_contract,
-    row_facts,
     sessions_of,
     table_spec,
 )
@@ -216,7 +215,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
     ) -> Outputs:
         from trading_platform.domain.calendars import get_calendar
         from trading_platform.domain.market_data.validation import validate_bars
-        from trading_platform.ops.metadata import clean, table_metadata
+        from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
@@ -224,18 +223,19 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         bad = validate(QuarantinedBars, judged.quarantined)
         shown = table_metadata(bad, max_rows=50 if len(context.partition_keys) == 1 else 5)
         store, sessions = lake.get_lake(), list(context.partition_keys)
-        store.write_sessions(bad_key, bad, sessions)
+        written = store.write_sessions(bad_key, bad, sessions)
+        read = {raw_key(feed.name): raw}
         if dg.AssetKey(bad_key) in context.selected_asset_keys:
-            count_sessions(context, bad, bad_key)
             reasons = bad["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
             yield dg.MaterializeResult(
                 asset_key=dg.AssetKey(bad_key),
-                metadata=clean(
-                    {
-                        **row_facts(context, bad),
-                        "reasons": table_metadata(reasons),
-                        "bars": shown,
-                    }
+                metadata=described(
+                    context,
+                    bad,
+                    bad_key,
+                    {"reasons": table_metadata(reasons), "bars": shown},
+                    read=read,
+                    written=written,
                 ),
                 check_results=[kept_contract(bad_key, bad)],
             )
@@ -248,6 +248,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             valid_key,
             metadata={"quarantined": len(bad), **_closes(judged.valid, len(context.partition_keys))},
             checks=[_nothing_quarantined(feed, bad, shown), _raw_bars_fetched(feed, raw)],
+            read=read,
         )
 
     return validated_bars
