@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CONTRACT = "contract"
 IBKR_POOL = "ibkr"
 TICK_TAG = "trading_platform/tick"
+ROWS_PER_RUN = 1_000_000
+MOST_SESSIONS = 5_000
+"""Twenty years: a backfill that may be longer than this is not divided."""
 Output = dg.MaterializeResult[Any] | dg.AssetCheckResult
 Outputs = Iterator[Output]
 MakeAsset = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -63,11 +66,15 @@ def table_spec(
     }
 
 
-def by_session(calendar: str) -> dict[str, Any]:
-    """Partitioned by the sessions of ``calendar``; a backfill is one ranged run."""
+def by_session(calendar: str, rows_per_session: int = 1) -> dict[str, Any]:
+    """Partitioned by the sessions of ``calendar``. A backfill is one ranged run, or as few as keep memory bounded:
+    a step holds all rows of its sessions, so a run covers no more sessions than make ``ROWS_PER_RUN`` rows.
+    """
+    sessions = max(1, ROWS_PER_RUN // max(1, rows_per_session))
+    is_bounded = sessions < MOST_SESSIONS
     return {
         "partitions_def": session_partitions(calendar),
-        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "backfill_policy": dg.BackfillPolicy.multi_run(sessions) if is_bounded else dg.BackfillPolicy.single_run(),
     }
 
 

@@ -493,5 +493,5 @@ def _to_pandas(table: TableKey, parts: list[pa.Table], columns: Sequence[str] | 
             msg = f"{_name(table)} has no columns {lacking}; it has {rows.column_names}"
             raise LakeSchemaError(msg)
         rows = rows.select(list(columns))
-    frame: pd.DataFrame = rows.to_pandas()
+    frame: pd.DataFrame = rows.combine_chunks().to_pandas()  # in one chunk equal strings become one object
     return frame

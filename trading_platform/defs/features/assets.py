@@ -33,7 +33,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         key=key,
         deps=[dg.AssetKey(validated_key(feed.name))],
         check_specs=[contract_check(key, "Features")],
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(
             key,
             "Features",

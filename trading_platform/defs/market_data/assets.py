@@ -133,7 +133,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             ),
         ],
         pool=IBKR_POOL,
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
     )
     def raw_bars(
@@ -208,7 +208,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             ),
         ],
         can_subset=True,
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
     )
     def validated_bars(
         context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, raw: Any
