@@ -14,9 +14,7 @@ None, ``float64`` (with NaN), integers, ``bool``, and pandas' nullable types; al
 
 from __future__ import annotations
 
-import hashlib
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,20 +27,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trading_platform.storage.lake_files import KEEP_DAYS, KeptFile, LakeError, open_files
+from trading_platform.storage.lake_parquet import LakeSchemaError, decode, encode, encode_all, version_of
 
 TableKey = tuple[str, str]
 """Stage and table, e.g. ``("market_data", "daily_raw_bars")``; the asset key of the same asset."""
 
 SESSION = "session"
-SYMBOL = "symbol"
 VERSIONS = "lake_versions"
 """Key of ``frame.attrs``: which version of each session a frame was read from, a :class:`Versions`."""
-ROW_GROUP = 32_768
-"""Rows per row group. Files are sorted by symbol as a rule, so few groups have to be read for one symbol."""
 LISTING_PAYS_FROM = 100
 """Sessions from which on one listing is cheaper than asking for files that may not be there."""
-_VERSION = b"lake_version"
-_NO_VERSION = b"0" * 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILE = re.compile(r"session=(\d{4}-\d{2}-\d{2})\.parquet")
 
@@ -53,14 +47,6 @@ class LakeMissingError(LakeError):
     def __init__(self, message: str, sessions: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.sessions = tuple(sessions)
-
-
-class LakeSchemaError(LakeError):
-    """A frame does not fit the table, or the table's files do not fit each other."""
-
-
-class CorruptLakeFileError(LakeError):
-    """A file of the lake is not readable Parquet."""
 
 
 class Versions(Mapping[str, str]):
@@ -149,7 +135,7 @@ class Lake:
             msg = f"{_name(table)}: no sessions were given to write"
             raise LakeSchemaError(msg)
         parts = _split(table, _to_arrow(table, frame), sessions)
-        encoded = _encode_all(parts)
+        encoded = encode_all(parts)
         contents = {_path(table, session): content for session, (content, _) in encoded.items()}
         changed = self._files.write(contents)
         path = self.path_of(table, sessions[0]) if len(sessions) == 1 else f"{self.base}/{_name(table)}"
@@ -205,7 +191,7 @@ class Lake:
             return self._without_rows(table, columns), missing
         frame = _to_pandas(table, list(found.values()), columns)
         frame.attrs[VERSIONS] = Versions(
-            {session: _version_of(found[_path(table, session)].schema) for session in wanted if session not in missing}
+            {session: version_of(found[_path(table, session)].schema) for session in wanted if session not in missing}
         )
         return frame, missing
 
@@ -216,7 +202,7 @@ class Lake:
 
     def write_table(self, table: TableKey, frame: pd.DataFrame) -> LakeWrite:
         """Replace the unpartitioned ``table``."""
-        content, version = _encode(_to_arrow(table, frame))
+        content, version = encode(_to_arrow(table, frame))
         changed = self._files.write({_path(table): content})
         return LakeWrite(self.path_of(table), 1, len(frame), len(content), changed, Versions({"": version}))
 
@@ -229,7 +215,7 @@ class Lake:
             msg = f"{self.path_of(table)} does not exist: materialize the asset {_name(table)} first"
             raise LakeMissingError(msg)
         frame = _to_pandas(table, list(found.values()), columns)
-        frame.attrs[VERSIONS] = Versions({"": _version_of(found[_path(table)].schema)})
+        frame.attrs[VERSIONS] = Versions({"": version_of(found[_path(table)].schema)})
         return frame
 
     def versions(self, table: TableKey, session: str | None = None) -> list[LakeVersion]:
@@ -270,7 +256,7 @@ class Lake:
         chosen = None if symbols is None else pa.array(sorted(set(symbols)), pa.string())
 
         def parse(path: str, source: str | bytes) -> pa.Table:
-            return _decode(f"{self.base}/{path}", source, columns, chosen)
+            return decode(f"{self.base}/{path}", source, columns, chosen)
 
         return self._files.read(paths, parse)
 
@@ -400,85 +386,10 @@ def _split(table: TableKey, rows: pa.Table, sessions: Sequence[str]) -> dict[str
     return parts
 
 
-def _encode_all(parts: Mapping[str, pa.Table]) -> dict[str, tuple[bytes, str]]:
-    """Content and version of each session. Sessions without rows share theirs: a quarantine has thousands."""
-    nothing = next((_encode(part) for part in parts.values() if not part.num_rows), None)
-    return {
-        session: nothing if nothing is not None and not part.num_rows else _encode(part)
-        for session, part in parts.items()
-    }
-
-
-def _encode(rows: pa.Table) -> tuple[bytes, str]:
-    """The Parquet file of ``rows``, and its version: the digest of the file in which the version is all zeros."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", write_page_checksum=True) as writer:
-        writer.write_table(rows, row_group_size=ROW_GROUP)
-        writer.add_key_value_metadata({_VERSION.decode(): _NO_VERSION.decode()})
-    content: bytes = sink.getvalue().to_pybytes()
-    version = hashlib.blake2b(content, digest_size=len(_NO_VERSION) // 2).hexdigest()
-    start = content.rindex(_VERSION)
-    end = content.index(_NO_VERSION, start)
-    return content[:end] + version.encode() + content[end + len(_NO_VERSION) :], version
-
-
-def _version_of(schema: pa.Schema) -> str:
-    """The version in a file's footer; "" for a file that was written without."""
-    version: bytes = (schema.metadata or {}).get(_VERSION, b"")
-    return version.decode()
-
-
 def _described(kept: KeptFile) -> LakeVersion:
     with pq.ParquetFile(pa.BufferReader(kept.content)) as file:
-        version = (file.metadata.metadata or {}).get(_VERSION, b"").decode()
+        version = version_of(file.schema_arrow.with_metadata(file.metadata.metadata))
         return LakeVersion(version, kept.replaced_at, file.metadata.num_rows, len(kept.content), kept.key)
-
-
-def _decode(path: str, source: str | bytes, columns: Sequence[str] | None, symbols: pa.Array | None) -> pa.Table:
-    """Read one file; ``source`` is its path or its bytes. Columns that it lacks are left out."""
-    try:
-        with pq.ParquetFile(
-            pa.OSFile(source) if isinstance(source, str) else pa.BufferReader(source),
-            page_checksum_verification=True,
-            pre_buffer=False,
-        ) as file:
-            needed = None
-            if columns is not None:
-                needed = [*columns, *([SYMBOL] if symbols is not None and SYMBOL not in columns else [])]
-            rows = file.read_row_groups(_groups_with(file.metadata, symbols), columns=needed, use_threads=False)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        msg = f"{path} is not readable Parquet ({error}): delete the file and materialize its session again"
-        raise CorruptLakeFileError(msg) from error
-    if symbols is not None:
-        if SYMBOL not in rows.column_names:
-            msg = f"{path} has no column {SYMBOL!r} to choose symbols by"
-            raise LakeSchemaError(msg)
-        rows = rows.filter(pc.is_in(rows.column(SYMBOL), value_set=symbols))
-        if needed is not None and SYMBOL not in (columns or ()):
-            rows = rows.drop_columns([SYMBOL])
-    return rows
-
-
-def _groups_with(metadata: pq.FileMetaData, symbols: pa.Array | None) -> list[int]:
-    """Row groups that may have rows of ``symbols`` (sorted), by their statistics."""
-    groups = list(range(metadata.num_row_groups))
-    if symbols is None or len(groups) < 2 or SYMBOL not in metadata.schema.names:
-        return groups
-    wanted = symbols.to_pylist()
-    column = metadata.schema.names.index(SYMBOL)
-
-    def may_have(group: int) -> bool:
-        statistics = metadata.row_group(group).column(column).statistics
-        if statistics is None or not statistics.has_min_max:
-            return True
-        first = bisect_left(wanted, statistics.min)
-        return first < len(wanted) and wanted[first] <= statistics.max
-
-    return [group for group in groups if may_have(group)]
 
 
 def _to_pandas(table: TableKey, parts: list[pa.Table], columns: Sequence[str] | None) -> pd.DataFrame:
