@@ -199,7 +199,9 @@ def test_one_symbol_of_a_large_file_is_read_without_the_other_row_groups(tmp_pat
     path = Path(lake.path_of(BARS, DAYS[0]))
     spoilt = bytearray(path.read_bytes())
     second = pq.ParquetFile(path).metadata.row_group(1).column(1)
-    spoilt[second.data_page_offset + 40] ^= 0xFF  # a page that must not be looked at
+    start = second.dictionary_page_offset or second.data_page_offset
+    for place in range(start, start + second.total_compressed_size):
+        spoilt[place] ^= 0xFF  # pages that must not be looked at
     path.write_bytes(spoilt)
     assert lake.read_sessions(BARS, DAYS[:1], symbols=["S00007", "nobody"])["symbol"].tolist() == ["S00007"]
     with pytest.raises(CorruptLakeFileError):
