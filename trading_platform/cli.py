@@ -283,6 +283,38 @@ def make_bucket() -> None:
         click.echo(make(get_settings()))
 
 
+@main.group()
+def lake() -> None:
+    """What the lake keeps of its files, and putting an older version back."""
+
+
+table_argument = click.argument("table", metavar="STAGE/TABLE")
+session_option = click.option("--session", help="Session, e.g. 2013-02-28; leave it out for a table without sessions.")
+
+
+@lake.command("versions")
+@table_argument
+@session_option
+def lake_versions(table: str, session: str | None) -> None:
+    """List the versions of a file that are kept, the newest first; materializations name them `lake_version`."""
+    from trading_platform.ops.lake_command import list_versions
+
+    with _errors_in_words():
+        click.echo(list_versions(get_settings(), table, session))
+
+
+@lake.command("restore")
+@table_argument
+@click.argument("version")
+@session_option
+def lake_restore(table: str, version: str, session: str | None) -> None:
+    """Make VERSION (its first letters will do) the current content of a file again. What it replaces is kept."""
+    from trading_platform.ops.lake_command import restore_version
+
+    with _errors_in_words():
+        click.echo(restore_version(get_settings(), table, session, version))
+
+
 @main.command()
 @click.argument("service", type=click.Choice(["webserver", "mlflow"]))
 @click.option("--url", required=True, help="Where it listens, e.g. http://127.0.0.1:3000.")

@@ -43,7 +43,11 @@ CLIENT_IDS = 16
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources that the settings describe. Secrets stay in the environment and out of the UI."""
-    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url)
+    lake = LakeResource(
+        url=settings.lake,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        keep_versions_days=settings.lake_keep_versions_days,
+    )
     return {
         "platform": PlatformResource(),
         "ibkr": IBKRResource(

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     mlflow_ui_url: str | None = Field(default=None, description="Base of links to MLflow's UI.")
     lake_url: str | None = Field(default=None, description="Directory or s3://bucket/prefix of the lake.")
     s3_endpoint_url: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
+    lake_keep_versions_days: int = Field(
+        default=30, ge=0, description="For how many days a replaced file of the lake can be put back; 0: not at all."
+    )
 
     schedules_running: bool = Field(default=False, description="Start schedules and sensors; set by `dev`.")
 

@@ -115,6 +115,7 @@ READS_ENVIRONMENT = {
     "ops/local.py",  # puts what it started into the environment, for this process and its children
     "ops/migrate.py",  # DAGSTER_HOME, which is Dagster's own
     "ops/processes.py",  # hands the environment on to children
+    "resources/dagster_storage.py",  # asks Dagster for batches by the variable that is Dagster's own
     "resources/mlflow_session.py",  # MLflow is configured by the environment only
     "storage/postgres_programs.py",  # cleans what PostgreSQL's programs would read from it
 }

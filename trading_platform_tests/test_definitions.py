@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from trading_platform.definitions import build_definitions, build_resources
-from trading_platform.defs.common import CONTRACT
+from trading_platform.defs.common import CONTRACT, by_session
 from trading_platform.defs.partitions import FIRST_ALWAYS_OPEN_SESSION, FIRST_SESSION
 from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
 from trading_platform.resources.platform import configured_specs
@@ -175,11 +175,23 @@ def test_account_wide_assets_have_no_partitions(graph):
         assert graph.get(dg.AssetKey(path)).partitions_def is None
 
 
-def test_backfills_are_single_ranged_runs(graph):
+def test_backfills_are_ranged_runs_and_single_ones_but_for_the_minute_feed(graph):
+    """25 symbols in minutes are too many rows for one run of years; every other feed's backfill is one run."""
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        if node.partitions_def is not None:
+        if node.partitions_def is not None and not key.path[1].startswith("minute_"):
             assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+    minutes = {
+        graph.get(key).backfill_policy for key in graph.get_all_asset_keys() if key.path[1].startswith("minute_")
+    }
+    assert minutes == {dg.BackfillPolicy.multi_run(83)}
+
+
+def test_a_run_covers_no_more_sessions_than_make_a_million_rows():
+    assert by_session("XNYS", 505)["backfill_policy"] == dg.BackfillPolicy.multi_run(1_980)
+    assert by_session("XNYS", 5_000)["backfill_policy"] == dg.BackfillPolicy.multi_run(200)
+    assert by_session("XNYS", 2_000_000)["backfill_policy"] == dg.BackfillPolicy.multi_run(1)
+    assert by_session("XNYS", 5)["backfill_policy"] == dg.BackfillPolicy.single_run()
 
 
 def test_a_backfill_maps_every_session_to_itself(graph):

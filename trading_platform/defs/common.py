@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from trading_platform.defs.partitions import session_partitions
+from trading_platform.resources.lake_io_manager import written_facts
+from trading_platform.resources.partition_metadata import add_partition_metadata
 from trading_platform.schemas.columns import columns_of
 
 if TYPE_CHECKING:
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
 
     from trading_platform.resources.lake_io_manager import LakeResource
     from trading_platform.schemas.base import Table
+    from trading_platform.storage.lake import LakeWrite
 
 CONTRACT = "contract"
 IBKR_POOL = "ibkr"
 TICK_TAG = "trading_platform/tick"
+ROWS_PER_RUN = 1_000_000
+MOST_SESSIONS = 5_000
+"""Twenty years: a backfill that may be longer than this is not divided."""
 Output = dg.MaterializeResult[Any] | dg.AssetCheckResult
 Outputs = Iterator[Output]
 MakeAsset = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -60,11 +66,15 @@ def table_spec(
     }
 
 
-def by_session(calendar: str) -> dict[str, Any]:
-    """Partitioned by the sessions of ``calendar``; a backfill is one ranged run."""
+def by_session(calendar: str, rows_per_session: int = 1) -> dict[str, Any]:
+    """Partitioned by the sessions of ``calendar``. A backfill is one ranged run, or as few as keep memory bounded:
+    a step holds all rows of its sessions, so a run covers no more sessions than make ``ROWS_PER_RUN`` rows.
+    """
+    sessions = max(1, ROWS_PER_RUN // max(1, rows_per_session))
+    is_bounded = sessions < MOST_SESSIONS
     return {
         "partitions_def": session_partitions(calendar),
-        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "backfill_policy": dg.BackfillPolicy.multi_run(sessions) if is_bounded else dg.BackfillPolicy.single_run(),
     }
 
 
@@ -118,13 +128,15 @@ def emit(
     *,
     metadata: Mapping[str, Any],
     checks: Sequence[dg.AssetCheckResult] = (),
+    read: Mapping[tuple[str, str], pd.DataFrame] | None = None,
 ) -> Outputs:
     """Validate ``frame`` and hand it to Dagster together with its contract check.
 
     A frame that breaks its contract is not written: the check turns red with the failing rows as a table,
-    and the step fails. Rows are counted for each session of a ranged run.
+    and the step fails. ``read``: the tables of the lake that it was made from, as they were read; the
+    materialization records their versions.
     """
-    from trading_platform.ops.metadata import clean, table_metadata
+    from trading_platform.ops.metadata import table_metadata
     from trading_platform.schemas.base import TableValidationError, validate
 
     asset_key = dg.AssetKey(key)
@@ -140,11 +152,10 @@ def emit(
             metadata={"failures": error.count, "failing_rows": table_metadata(error.failures)},
         )
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    count_sessions(context, checked, key)
     yield dg.MaterializeResult(
         asset_key=asset_key,
         value=checked,
-        metadata=clean({**row_facts(context, checked), **metadata}),
+        metadata=described(context, checked, key, metadata, read=read),
         check_results=[kept_contract(key, checked), *checks],
     )
 
@@ -156,16 +167,55 @@ def kept_contract(key: Sequence[str], frame: pd.DataFrame) -> dg.AssetCheckResul
     )
 
 
-def count_sessions(context: dg.AssetExecutionContext, frame: pd.DataFrame, key: Sequence[str]) -> None:
-    """Tell Dagster the rows of each session that the run materializes; without it all get the run's total."""
+def described(
+    context: dg.AssetExecutionContext,
+    frame: pd.DataFrame,
+    key: Sequence[str],
+    metadata: Mapping[str, Any],
+    *,
+    read: Mapping[tuple[str, str], pd.DataFrame] | None = None,
+    written: LakeWrite | None = None,
+) -> dict[str, Any]:
+    """Metadata of a materialization: the table's rows and span, ``metadata``, and the versions of what it read.
+
+    A ranged run records an event per session. Each tells that session's rows and the versions it read; the rest is
+    about the run and stands with the newest session only. ``written``: what the asset wrote by itself, without the
+    IO manager.
+    """
+    from trading_platform.ops.metadata import clean
+
+    sessions = sorted(context.partition_keys) if context.assets_def.partitions_def is not None else []
+    told, before = _versions_read(sessions, read or {})
+    facts: dict[str, Any] = clean({**row_facts(context, frame), **metadata, **before})
+    if written is not None:
+        step = context.get_step_execution_context()
+        facts |= written_facts(step, dg.AssetKey(key), written, is_ranged=_is_ranged(context))
     if not _is_ranged(context):
-        return
+        return facts | (told[sessions[0]] if sessions else {})
     counts = frame["session"].value_counts()
-    for session in context.partition_keys:
+    for session in sessions:
         rows = int(counts.get(session, 0))
-        context.add_asset_metadata(
-            {"rows": rows, "dagster/partition_row_count": rows}, asset_key=dg.AssetKey(key), partition_key=session
-        )
+        told[session] |= {"rows": rows, "dagster/partition_row_count": rows}
+    told[sessions[-1]] |= facts
+    add_partition_metadata(context.get_step_execution_context(), dg.AssetKey(key), told)
+    return {}
+
+
+def _versions_read(
+    sessions: Sequence[str], read: Mapping[tuple[str, str], pd.DataFrame]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Versions of the sessions' own files, by session, and as JSON those of the history before them."""
+    from trading_platform.storage.lake import VERSIONS
+
+    own: dict[str, dict[str, Any]] = {session: {} for session in sessions}
+    before: dict[str, Any] = {}
+    for table, frame in read.items():
+        name, versions = "/".join(table), dict(frame.attrs.get(VERSIONS, {}))
+        for session in sessions:
+            own[session][f"read {name}"] = versions.pop(session, "nothing stored")
+        if versions:
+            before[f"read before {name}"] = dg.MetadataValue.json(versions)
+    return own, before
 
 
 def row_facts(context: dg.AssetExecutionContext, frame: pd.DataFrame) -> dict[str, Any]:

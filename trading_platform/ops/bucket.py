@@ -18,6 +18,9 @@ class BucketError(Exception):
 def make_bucket(settings: Settings) -> str:
     """Make the bucket of the settings' lake if it is missing, write and delete an object in it; return a sentence.
 
+    Also lets it keep old versions of objects for the settings' days, if the store can. Lifecycle rules that the
+    bucket has already are left alone: then those decide when versions expire.
+
     Credentials and region come from the usual variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
     AWS_DEFAULT_REGION).
 
@@ -44,6 +47,7 @@ def make_bucket(settings: Settings) -> str:
         key = f"{prefix}/{PROBE}".lstrip("/")
         client.put_object(Bucket=bucket, Key=key, Body=b"")
         client.delete_object(Bucket=bucket, Key=key)
+        versions = _keep_versions(client, bucket, prefix, settings.lake_keep_versions_days)
     except ClientError as error:
         msg = (
             f"the store at {store} refused bucket {bucket} ({error}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY "
@@ -53,7 +57,7 @@ def make_bucket(settings: Settings) -> str:
     except (BotoCoreError, ValueError) as error:
         msg = f"the store at {store} can't be used ({error}): start it, or correct {ENV_PREFIX}S3_ENDPOINT_URL"
         raise BucketError(msg) from error
-    return f"bucket {bucket} at {store}: {'made' if is_new else 'there already'}, and writable"
+    return f"bucket {bucket} at {store}: {'made' if is_new else 'there already'}, and writable; {versions}"
 
 
 def _ensure(client: Any, bucket: str) -> bool:
@@ -72,3 +76,27 @@ def _ensure(client: Any, bucket: str) -> bool:
     elsewhere = {} if region in (None, FIRST_REGION) else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     client.create_bucket(Bucket=bucket, **elsewhere)
     return True
+
+
+def _keep_versions(client: Any, bucket: str, prefix: str, days: int) -> str:
+    """Switch versioning on, with a rule that expires old versions; return what came of it."""
+    from botocore.exceptions import ClientError
+
+    if not days:
+        return "old versions as the bucket has it"
+    rule = {
+        "ID": "trading-platform-old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+    }
+    try:
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        try:
+            client.get_bucket_lifecycle_configuration(Bucket=bucket)
+        except ClientError:
+            client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+            return f"old versions are kept for {days} days"
+    except ClientError as error:
+        return f"old versions are not kept, or for ever: the store refused ({error})"
+    return "old versions are kept; the bucket's own lifecycle rules say for how long"

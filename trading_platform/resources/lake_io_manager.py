@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from trading_platform.resources.partition_metadata import add_partition_metadata
+
 if TYPE_CHECKING:
     import pandas as pd
+    from dagster._core.execution.context.system import StepExecutionContext
 
-    from trading_platform.storage.lake import Lake
+    from trading_platform.storage.lake import Lake, LakeWrite
 
 MISSING_SESSIONS = "missing_sessions"
 """Key of ``frame.attrs``: the sessions an input asked for that the lake does not have (a tuple, oldest first)."""
+
+LAKE_VERSION = "lake_version"
+"""Metadata of a materialization: the version of the lake's file that it wrote."""
 
 COLUMNS = "lake/columns"
 """Key of an input's metadata (``dg.AssetIn(metadata={COLUMNS: [...]})``): the columns to read; all without it."""
@@ -31,25 +37,51 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its pa
 
     url: str = Field(description="Directory of the lake, or e.g. s3://bucket/prefix.")
     s3_endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible store; unset: AWS.")
+    keep_versions_days: int = Field(
+        default=30, description="For how many days what was replaced can be put back; on disk."
+    )
 
     def get_lake(self) -> Lake:
         """Return the lake; the same object for the same configuration within a process."""
-        return _lake(self.url, self.s3_endpoint_url)
+        return _lake(self.url, self.s3_endpoint_url, self.keep_versions_days)
 
 
 @lru_cache(maxsize=8)
-def _lake(url: str, s3_endpoint_url: str | None) -> Lake:
+def _lake(url: str, s3_endpoint_url: str | None, keep_days: int) -> Lake:
     from trading_platform.storage.lake import Lake
 
     is_s3_compatible = s3_endpoint_url and url.startswith("s3://")
-    return Lake(url, {"client_kwargs": {"endpoint_url": s3_endpoint_url}} if is_s3_compatible else None)
+    options = {"client_kwargs": {"endpoint_url": s3_endpoint_url}} if is_s3_compatible else None
+    return Lake(url, options, keep_days=keep_days)
+
+
+def written_facts(
+    step: StepExecutionContext, key: dg.AssetKey, written: LakeWrite, *, is_ranged: bool
+) -> dict[str, Any]:
+    """What a materialization tells of its write. In a ranged run each session gets its version, and the rest, which
+    is the same for all, stands with the newest session only: an event per session would repeat it.
+    """
+    facts: dict[str, Any] = {
+        "lake_path": dg.MetadataValue.path(written.path),
+        "lake_rows": written.rows,
+        "lake_bytes": written.bytes,
+        "lake_files": written.files,
+        "lake_changed_files": written.changed,
+    }
+    if not is_ranged:
+        return facts | {LAKE_VERSION: next(iter(written.versions.values()))}
+    told: dict[str, dict[str, Any]] = {session: {LAKE_VERSION: one} for session, one in written.versions.items()}
+    told[max(told)] |= facts
+    add_partition_metadata(step, key, told)
+    return {}
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
     """Keeps the frames of assets in the lake.
 
     An output is a DataFrame. With partitions its column ``session`` holds partition keys of the run, and every
-    session of the run is replaced; without, the whole table is.
+    session of the run is replaced; without, the whole table is. The materialization tells the version of each file
+    (``LAKE_VERSION``).
 
     An input is the upstream asset's rows of all sessions that the partition mapping gives. Sessions that the
     lake does not have are left out and listed in ``frame.attrs[MISSING_SESSIONS]`` and in the log: a look-back
@@ -74,13 +106,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
             written = lake.write_sessions(table, obj, context.asset_partition_keys)
         else:
             written = lake.write_table(table, obj)
+        is_ranged = context.has_asset_partitions and len(context.asset_partition_keys) > 1
         context.add_output_metadata(
-            {
-                "lake_path": dg.MetadataValue.path(written.path),
-                "lake_rows": written.rows,
-                "lake_bytes": written.bytes,
-                "lake_files": written.files,
-            }
+            written_facts(context.step_context, context.asset_key, written, is_ranged=is_ranged)
         )
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:

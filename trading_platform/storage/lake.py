@@ -5,6 +5,9 @@ Layout, which DuckDB, polars and pandas open in one line (the column ``session``
     <base>/<stage>/<table>/session=<YYYY-MM-DD>.parquet   by session: read_parquet('<base>/<stage>/<table>/*.parquet')
     <base>/<stage>/<table>.parquet                        others:     read_parquet('<base>/<stage>/<table>.parquet')
 
+Every file carries its *version* in its footer, a digest of its content: the same rows make the same version. What a
+file held before stays recoverable for some days (``Lake.versions``, ``Lake.restore``; see ``lake_files``).
+
 Frames are pandas with a plain RangeIndex. These come back as they went in: ``datetime64[ns, UTC]``, strings and
 None, ``float64`` (with NaN), integers, ``bool``, and pandas' nullable types; also in a frame without rows.
 """
@@ -12,9 +15,9 @@ None, ``float64`` (with NaN), integers, ``bool``, and pandas' nullable types; al
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -23,13 +26,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trading_platform.storage.lake_files import LakeError, open_files
+from trading_platform.storage.lake_files import KEEP_DAYS, KeptFile, LakeError, open_files
+from trading_platform.storage.lake_parquet import LakeSchemaError, decode, encode, encode_all, version_of
 
 TableKey = tuple[str, str]
 """Stage and table, e.g. ``("market_data", "daily_raw_bars")``; the asset key of the same asset."""
 
 SESSION = "session"
-SYMBOL = "symbol"
+VERSIONS = "lake_versions"
+"""Key of ``frame.attrs``: which version of each session a frame was read from, a :class:`Versions`."""
 LISTING_PAYS_FROM = 100
 """Sessions from which on one listing is cheaper than asking for files that may not be there."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -44,26 +49,59 @@ class LakeMissingError(LakeError):
         self.sessions = tuple(sessions)
 
 
-class LakeSchemaError(LakeError):
-    """A frame does not fit the table, or the table's files do not fit each other."""
+class Versions(Mapping[str, str]):
+    """Session → version that was read (the key of an unpartitioned table is ""). Copied by reference only:
+    pandas copies ``attrs`` deeply at every step.
+    """
 
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._versions = dict(versions)
 
-class CorruptLakeFileError(LakeError):
-    """A file of the lake is not readable Parquet."""
+    def __getitem__(self, session: str) -> str:
+        return self._versions[session]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._versions)
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def __deepcopy__(self, memo: object) -> Versions:
+        return self
 
 
 @dataclass(frozen=True)
 class LakeWrite:
-    """What a write did. ``path`` is the file, or the directory when several were written; sizes in bytes."""
+    """What a write did. ``path`` is the file, or the directory when several were written; sizes in bytes.
+
+    ``versions`` has the version of each session ("" for an unpartitioned table). ``changed`` counts the files that
+    held something else before, or nothing.
+    """
 
     path: str
     files: int
     rows: int
     bytes: int
+    changed: int
+    versions: Versions
+
+
+@dataclass(frozen=True)
+class LakeVersion:
+    """A content that a file had. ``replaced_at`` is tz-aware UTC; None: it is the current one."""
+
+    version: str
+    replaced_at: datetime | None
+    rows: int
+    bytes: int
+    key: str
 
 
 class Lake:
     """Tables at ``url``: a directory or e.g. ``s3://bucket/prefix``; ``storage_options`` go to fsspec.
+
+    ``keep_days``: for how long what a file held before stays recoverable on disk (0: not at all; in S3 the bucket's
+    versioning decides).
 
     Every write is atomic per file, so a reader sees a file's old content or its new one, also when a writer
     is killed. Of two writers of one file the last wins.
@@ -71,8 +109,10 @@ class Lake:
     Raises (all methods): LakeFullError, LakeNotWritableError, LakeUnavailableError for the place of the files.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._files = open_files(url, storage_options)
+    def __init__(
+        self, url: str, storage_options: Mapping[str, Any] | None = None, *, keep_days: int = KEEP_DAYS
+    ) -> None:
+        self._files = open_files(url, storage_options, keep_days=keep_days)
 
     @property
     def base(self) -> str:
@@ -86,7 +126,7 @@ class Lake:
     def write_sessions(self, table: TableKey, frame: pd.DataFrame, sessions: Sequence[str]) -> LakeWrite:
         """Replace ``sessions`` of ``table`` by the rows of ``frame``, split by its column ``session``.
 
-        A session without rows is written too, as a file with the schema and no rows.
+        A session without rows is written too, as a file with the schema and no rows. What is unchanged is left alone.
 
         Raises:
             LakeSchemaError: the column ``session`` is missing, or has a value that is not in ``sessions``.
@@ -95,10 +135,12 @@ class Lake:
             msg = f"{_name(table)}: no sessions were given to write"
             raise LakeSchemaError(msg)
         parts = _split(table, _to_arrow(table, frame), sessions)
-        contents = {_path(table, session): _encode(part) for session, part in parts.items()}
-        self._files.write(contents)
+        encoded = encode_all(parts)
+        contents = {_path(table, session): content for session, (content, _) in encoded.items()}
+        changed = self._files.write(contents)
         path = self.path_of(table, sessions[0]) if len(sessions) == 1 else f"{self.base}/{_name(table)}"
-        return LakeWrite(path, len(contents), len(frame), sum(map(len, contents.values())))
+        versions = Versions({session: version for session, (_, version) in encoded.items()})
+        return LakeWrite(path, len(contents), len(frame), sum(map(len, contents.values())), changed, versions)
 
     def read_sessions(
         self,
@@ -111,7 +153,8 @@ class Lake:
     ) -> pd.DataFrame:
         """Read ``sessions`` (many files at once), oldest first; rows of a session in the order they were written.
 
-        ``columns`` and ``symbols`` limit what is decoded. With ``is_missing_ok`` sessions without a file are
+        ``columns`` and ``symbols`` limit what is decoded. ``attrs[VERSIONS]`` of the frame tells the version of each
+        session. With ``is_missing_ok`` sessions without a file are
         skipped; if none has one the frame is empty, with the columns of another stored session if there is one.
 
         Raises:
@@ -146,7 +189,11 @@ class Lake:
         missing = [session for session in wanted if _path(table, session) not in found]
         if not found:
             return self._without_rows(table, columns), missing
-        return _to_pandas(table, list(found.values()), columns), missing
+        frame = _to_pandas(table, list(found.values()), columns)
+        frame.attrs[VERSIONS] = Versions(
+            {session: version_of(found[_path(table, session)].schema) for session in wanted if session not in missing}
+        )
+        return frame, missing
 
     def stored_sessions(self, table: TableKey) -> list[str]:
         """Sessions of ``table`` that have a file, oldest first."""
@@ -155,9 +202,9 @@ class Lake:
 
     def write_table(self, table: TableKey, frame: pd.DataFrame) -> LakeWrite:
         """Replace the unpartitioned ``table``."""
-        content = _encode(_to_arrow(table, frame))
-        self._files.write({_path(table): content})
-        return LakeWrite(self.path_of(table), 1, len(frame), len(content))
+        content, version = encode(_to_arrow(table, frame))
+        changed = self._files.write({_path(table): content})
+        return LakeWrite(self.path_of(table), 1, len(frame), len(content), changed, Versions({"": version}))
 
     def read_table(
         self, table: TableKey, *, columns: Sequence[str] | None = None, symbols: Iterable[str] | None = None
@@ -167,7 +214,35 @@ class Lake:
         if not found:
             msg = f"{self.path_of(table)} does not exist: materialize the asset {_name(table)} first"
             raise LakeMissingError(msg)
-        return _to_pandas(table, list(found.values()), columns)
+        frame = _to_pandas(table, list(found.values()), columns)
+        frame.attrs[VERSIONS] = Versions({"": version_of(found[_path(table)].schema)})
+        return frame
+
+    def versions(self, table: TableKey, session: str | None = None) -> list[LakeVersion]:
+        """What is kept of a session of ``table`` (of an unpartitioned table without ``session``), the newest first.
+
+        The first is the current one. A version that was current more than once is listed as often.
+        """
+        return [_described(kept) for kept in self._files.kept(_path(table, session))]
+
+    def restore(self, table: TableKey, session: str | None, version: str) -> LakeVersion:
+        """Make ``version`` (or the only one that begins so) the current content again; what it replaces is kept.
+
+        Raises:
+            LakeMissingError: no such version is kept, or several begin so.
+        """
+        path = _path(table, session)
+        kept = {(one := _described(file)).version: (one, file) for file in reversed(self._files.kept(path))}
+        matching = [found for name, found in kept.items() if name.startswith(version)]
+        if len(matching) != 1:
+            have = ", ".join(kept) or "none"
+            msg = (
+                f"{'no' if not matching else 'more than one'} version {version!r} of {path} is kept; there are: {have}"
+            )
+            raise LakeMissingError(msg)
+        found, file = matching[0]
+        self._files.write({path: file.content})
+        return found
 
     def has_table(self, table: TableKey) -> bool:
         """Whether the unpartitioned ``table`` has been written."""
@@ -185,7 +260,7 @@ class Lake:
         chosen = None if symbols is None else pa.array(sorted(set(symbols)), pa.string())
 
         def parse(path: str, source: str | bytes) -> pa.Table:
-            return _decode(f"{self.base}/{path}", source, columns, chosen)
+            return decode(f"{self.base}/{path}", source, columns, chosen)
 
         return self._files.read(paths, parse)
 
@@ -277,8 +352,10 @@ def _to_arrow(table: TableKey, frame: pd.DataFrame) -> pa.Table:
     if frame.index.nlevels > 1 or frame.index.name is not None:
         msg = f"{_name(table)}: the frame's index {list(frame.index.names)} would be lost: call reset_index() first"
         raise LakeSchemaError(msg)
+    bare = frame.copy(deep=False)
+    bare.attrs = {}  # they would be written into the file
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
+        return pa.Table.from_pandas(bare, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         msg = f"{_name(table)}: a column has values of several types, or of one Parquet does not know: {error}"
         raise LakeSchemaError(msg) from error
@@ -313,40 +390,10 @@ def _split(table: TableKey, rows: pa.Table, sessions: Sequence[str]) -> dict[str
     return parts
 
 
-def _encode(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _decode(path: str, source: str | bytes, columns: Sequence[str] | None, symbols: pa.Array | None) -> pa.Table:
-    """Read one file; ``source`` is its path or its bytes. Columns that it lacks are left out."""
-    try:
-        with pq.ParquetFile(
-            pa.OSFile(source) if isinstance(source, str) else pa.BufferReader(source),
-            page_checksum_verification=True,
-            pre_buffer=False,
-        ) as file:
-            needed = None
-            if columns is not None:
-                needed = [*columns, *([SYMBOL] if symbols is not None and SYMBOL not in columns else [])]
-            rows = file.read(columns=needed, use_threads=False)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        msg = f"{path} is not readable Parquet ({error}): delete the file and materialize its session again"
-        raise CorruptLakeFileError(msg) from error
-    if symbols is not None:
-        if SYMBOL not in rows.column_names:
-            msg = f"{path} has no column {SYMBOL!r} to choose symbols by"
-            raise LakeSchemaError(msg)
-        rows = rows.filter(pc.is_in(rows.column(SYMBOL), value_set=symbols))
-        if needed is not None and SYMBOL not in (columns or ()):
-            rows = rows.drop_columns([SYMBOL])
-    return rows
+def _described(kept: KeptFile) -> LakeVersion:
+    with pq.ParquetFile(pa.BufferReader(kept.content)) as file:
+        version = version_of(file.schema_arrow.with_metadata(file.metadata.metadata))
+        return LakeVersion(version, kept.replaced_at, file.metadata.num_rows, len(kept.content), kept.key)
 
 
 def _to_pandas(table: TableKey, parts: list[pa.Table], columns: Sequence[str] | None) -> pd.DataFrame:
@@ -361,5 +408,5 @@ def _to_pandas(table: TableKey, parts: list[pa.Table], columns: Sequence[str] | 
             msg = f"{_name(table)} has no columns {lacking}; it has {rows.column_names}"
             raise LakeSchemaError(msg)
         rows = rows.select(list(columns))
-    frame: pd.DataFrame = rows.to_pandas()
+    frame: pd.DataFrame = rows.combine_chunks().to_pandas()  # in one chunk equal strings become one object
     return frame

@@ -39,3 +39,25 @@ def test_a_bucket_in_another_region_is_made_there(
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     assert "made" in make_bucket(settings(lake_url="s3://in-frankfurt", s3_endpoint_url=s3_endpoint))
+
+
+def test_a_bucket_keeps_old_versions_for_the_settings_days(s3_endpoint: str, s3_options: dict[str, Any]) -> None:
+    import boto3
+
+    place = settings(lake_url="s3://with-versions/lake", s3_endpoint_url=s3_endpoint, lake_keep_versions_days=12)
+    assert "old versions are kept for 12 days" in make_bucket(place)
+    assert "there already" in (again := make_bucket(place))
+    assert "the bucket's own lifecycle rules" in again
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    assert client.get_bucket_versioning(Bucket="with-versions")["Status"] == "Enabled"
+    (rule,) = client.get_bucket_lifecycle_configuration(Bucket="with-versions")["Rules"]
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 12
+    assert rule["Filter"] == {"Prefix": "lake"}
+
+
+def test_a_bucket_is_left_as_it_is_when_nothing_is_to_be_kept(s3_endpoint: str, s3_options: dict[str, Any]) -> None:
+    import boto3
+
+    make_bucket(settings(lake_url="s3://as-it-is", s3_endpoint_url=s3_endpoint, lake_keep_versions_days=0))
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    assert "Status" not in client.get_bucket_versioning(Bucket="as-it-is")

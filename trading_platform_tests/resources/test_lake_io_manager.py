@@ -12,8 +12,14 @@ import pandas as pd
 import pytest
 
 from trading_platform.domain.calendars import get_calendar
-from trading_platform.resources.lake_io_manager import COLUMNS, MISSING_SESSIONS, LakeIOManager, LakeResource
-from trading_platform.storage.lake import Lake, LakeMissingError, LakeWrite, TableKey
+from trading_platform.resources.lake_io_manager import (
+    COLUMNS,
+    LAKE_VERSION,
+    MISSING_SESSIONS,
+    LakeIOManager,
+    LakeResource,
+)
+from trading_platform.storage.lake import VERSIONS, Lake, LakeMissingError, LakeWrite, TableKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -101,7 +107,8 @@ def averages(context: dg.AssetExecutionContext, history: pd.DataFrame) -> dg.Mat
 
 
 def metadata_of(result: dg.ExecuteInProcessResult, node: str) -> dict[str, Any]:
-    event = result.asset_materializations_for_node(node)[0]
+    """Of the newest session: in a ranged run what is about the whole run stands there."""
+    event = result.asset_materializations_for_node(node)[-1]
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -118,6 +125,19 @@ def test_a_year_of_sessions_is_one_write_and_one_read(lake: CountingLake) -> Non
     assert lake.stored_sessions(("features", "averages")) == KEYS_2023
     assert len(result.asset_materializations_for_node("market_data__bars")) == 250
     assert metadata_of(result, "features__averages")["missing"] == 20
+
+
+def test_every_session_of_a_range_tells_its_version_and_the_newest_the_rest(lake: CountingLake) -> None:
+    result = run([bars], lake, tags={RANGE_START: KEYS_2023[0], RANGE_END: KEYS_2023[4]})
+    events = result.asset_materializations_for_node("market_data__bars")
+    assert [event.partition for event in events] == KEYS_2023[:5]
+    stored = lake.read_sessions(("market_data", "bars"), KEYS_2023[:5]).attrs[VERSIONS]
+    assert {event.partition: event.metadata[LAKE_VERSION].value for event in events} == dict(stored)
+    assert ["lake_path" in event.metadata for event in events] == [False] * 4 + [True]
+    assert metadata_of(result, "market_data__bars")["lake_files"] == 5
+    again = run([bars], lake, partition_key=KEYS_2023[2])
+    assert metadata_of(again, "market_data__bars")[LAKE_VERSION] != stored[KEYS_2023[2]]
+    assert [one.version for one in lake.versions(("market_data", "bars"), KEYS_2023[2])][1] == stored[KEYS_2023[2]]
 
 
 def test_one_session_replaces_only_itself(lake: CountingLake) -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trading_platform.storage.lake import (
-    CorruptLakeFileError,
     Lake,
     LakeMissingError,
-    LakeSchemaError,
     upsert,
 )
 from trading_platform.storage.lake_files import LakeFullError, LakeNotWritableError, LakeUnavailableError
+from trading_platform.storage.lake_parquet import ROW_GROUP, CorruptLakeFileError, LakeSchemaError
 
 BARS = ("market_data", "daily_raw_bars")
 DAYS = [(date(2024, 1, 1) + timedelta(days=i)).isoformat() for i in range(60)]
@@ -162,10 +162,51 @@ def test_frames_that_do_not_fit_are_refused_with_what_to_do(lake: Lake) -> None:
         lake.read_table(("..", "passwd"))
 
 
-def test_pandas_opens_a_table_in_one_line(tmp_path: Path) -> None:
-    Lake(str(tmp_path)).write_sessions(BARS, bars(DAYS[:3]), DAYS[:3])
-    whole = pd.read_parquet(tmp_path / "market_data" / "daily_raw_bars")
-    pd.testing.assert_frame_equal(whole, bars(DAYS[:3]))
+@pytest.fixture
+def table_with_a_past(tmp_path: Path) -> Path:
+    """Directory of a table whose files have all been replaced once."""
+    for close in (1.0, 1.5):
+        Lake(str(tmp_path)).write_sessions(BARS, bars(DAYS[:3], close=close), DAYS[:3])
+    return tmp_path / "market_data" / "daily_raw_bars"
+
+
+def test_pandas_opens_a_table_in_one_line(table_with_a_past: Path) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(table_with_a_past), bars(DAYS[:3]))
+
+
+def test_duckdb_opens_a_table_in_one_line(table_with_a_past: Path) -> None:
+    import duckdb
+
+    rows = duckdb.sql(f"SELECT session, symbol, close FROM '{table_with_a_past}/*.parquet' ORDER BY ALL").fetchall()
+    assert rows == [(day, symbol, 1.5) for day in DAYS[:3] for symbol in ("AAPL", "IBM")]
+    everywhere = duckdb.sql(f"SELECT count(*) FROM '{table_with_a_past.parent}/**/*.parquet'").fetchall()
+    assert everywhere == [(6,)]
+
+
+def test_polars_opens_a_table_in_one_line(table_with_a_past: Path) -> None:
+    import polars as pl
+
+    rows = pl.read_parquet(f"{table_with_a_past}/*.parquet", columns=["session", "symbol", "close", "ts_utc"])
+    assert rows.select("session", "symbol").rows() == [(day, symbol) for day in DAYS[:3] for symbol in ("AAPL", "IBM")]
+    assert rows["close"].to_list() == [1.5] * 6
+    assert rows.schema["ts_utc"] == pl.Datetime("ns", "UTC")
+
+
+def test_one_symbol_of_a_large_file_is_read_without_the_other_row_groups(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    symbols = tuple(f"S{number:05}" for number in range(ROW_GROUP + 1000))
+    lake.write_sessions(BARS, bars(DAYS[:1], symbols), DAYS[:1])
+    path = Path(lake.path_of(BARS, DAYS[0]))
+    spoilt = bytearray(path.read_bytes())
+    second = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    start = second.dictionary_page_offset or second.data_page_offset
+    for place in range(start, start + second.total_compressed_size):
+        spoilt[place] ^= 0xFF  # pages that must not be looked at
+    path.write_bytes(spoilt)
+    assert lake.read_sessions(BARS, DAYS[:1], symbols=["S00007", "nobody"])["symbol"].tolist() == ["S00007"]
+    with pytest.raises(CorruptLakeFileError):
+        lake.read_sessions(BARS, DAYS[:1], symbols=[symbols[-1]])
+    assert lake.read_sessions(BARS, DAYS[:1], symbols=["aaa"]).empty
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
                 "and no more of them than the features say they need.",
             ),
         ],
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(
             key,
             "Features",
@@ -85,6 +85,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             key,
             metadata={"features": names, "warm_rows": int(is_warm.sum()), "bars_read": len(bars)},
             checks=[unseen],
+            read={validated_key(feed.name): bars},
         )
 
     return features

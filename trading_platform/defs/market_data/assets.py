@@ -15,10 +15,9 @@ from trading_platform.defs.common import (
     asset,
     by_session,
     contract_check,
-    count_sessions,
+    described,
     emit,
     kept_contract,
-    row_facts,
     sessions_of,
     table_spec,
 )
@@ -143,7 +142,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             ),
         ],
         pool=IBKR_POOL,
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
     )
     def raw_bars(
@@ -212,12 +211,11 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
             *bar_check_specs(dg.AssetKey(valid_key)),
         ],
         can_subset=True,
-        **by_session(feed.calendar),
+        **by_session(feed.calendar, feed.rows_per_session),
     )
     def validated_bars(
         context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource, raw: Any
     ) -> Outputs:
-        from trading_platform.ops.metadata import clean
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
@@ -226,12 +224,12 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         is_range = len(context.partition_keys) > 1
         max_rows = 5 if is_range else 50
         store, sessions = lake.get_lake(), list(context.partition_keys)
-        store.write_sessions(bad_key, log, sessions)
+        written = store.write_sessions(bad_key, log, sessions)
+        read = {raw_key(feed.name): raw}
         if dg.AssetKey(bad_key) in context.selected_asset_keys:
-            count_sessions(context, log, bad_key)
             yield dg.MaterializeResult(
                 asset_key=dg.AssetKey(bad_key),
-                metadata=clean({**row_facts(context, log), **log_metadata(log, max_rows)}),
+                metadata=described(context, log, bad_key, log_metadata(log, max_rows), read=read, written=written),
                 check_results=[kept_contract(bad_key, log)],
             )
         if dg.AssetKey(valid_key) not in context.selected_asset_keys:
@@ -248,6 +246,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 **_closes(judged.valid, len(context.partition_keys)),
             },
             checks=bar_checks(dg.AssetKey(valid_key), judged, missing, raw, "/".join(raw_key(feed.name)), max_rows),
+            read=read,
         )
 
     return validated_bars

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
-from trading_platform.domain.signals.spec import BarSize, StrategySpec
+from trading_platform.domain.calendars import ALWAYS_OPEN
+from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec
 
 DAILY = "daily"
 MINUTE = "minute"
@@ -30,6 +32,12 @@ class Feed:
     def is_daily(self) -> bool:
         """Whether a session has one bar."""
         return self.bar_size == "1 day"
+
+    @property
+    def rows_per_session(self) -> int:
+        """About how many bars a session has, rather too many: an exchange is taken to be open for eight hours."""
+        minutes = 24 * 60 if self.calendar == ALWAYS_OPEN else 8 * 60
+        return len(self.symbols) * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 
 
 def feeds_of(specs: Sequence[StrategySpec], ingest_symbols: Sequence[str]) -> tuple[Feed, ...]:
