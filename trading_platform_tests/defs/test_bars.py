@@ -112,6 +112,25 @@ def test_a_range_counts_each_sessions_rows_and_keeps_its_quarantine_apart(with_r
     assert rows == {"2013-02-26": 0, "2013-02-27": 0, SESSION: 1}
 
 
+def test_a_materialization_names_the_versions_it_wrote_and_read(with_raw_bars: World) -> None:
+    world = with_raw_bars
+    result = world.run("daily_bars", assets=[VALID, BAD, FEATURES])
+    assert result.success, failure_of(result)
+
+    def version(table: tuple[str, str], session: str = SESSION) -> str:
+        return world.lake.versions(table, session)[0].version
+
+    for table in (VALID, BAD, FEATURES):
+        assert metadata_of(result, *table)["lake_version"] == version(table)
+    for table in (VALID, BAD):
+        assert metadata_of(result, *table)["read market_data/daily_raw_bars"] == version(RAW)
+    assert metadata_of(result, *FEATURES)["read market_data/daily_validated_bars"] == version(VALID)
+    history = metadata_of(result, *FEATURES)["read before market_data/daily_validated_bars"]
+    assert len(history) == world.feed("daily").history_sessions
+    assert history == {session: version(VALID, session) for session in history}
+    assert max(history) < SESSION
+
+
 def test_a_symbol_with_quarantined_bars_gets_no_order_and_the_others_do(with_raw_bars: World) -> None:
     world = with_raw_bars
     spoil(world, symbol="GOOG", ts_utc=pd.Timestamp("2013-02-28T07:00Z"))
