@@ -37,7 +37,8 @@ def intents_table(ledger: Ledger, account: str, strategy: str, sessions: Sequenc
         decision = decisions.get(order.client_order_id)
         rows.append(
             {
-                **_common(order),
+                **_identity(order),
+                **_kind(order),
                 "limit_price": _number(order.intent.request.limit_price),
                 "stop_price": _number(order.intent.request.stop_price),
                 "replaces": ", ".join(order.intent.replaces),
@@ -61,7 +62,8 @@ def orders_table(ledger: Ledger, account: str, strategy: str, sessions: Sequence
     commissions = _commissions(ledger, account, names)
     rows = [
         {
-            **_common(order),
+            **_identity(order),
+            **_kind(order),
             "account": account,
             "status": order.status.value,
             "perm_id": order.perm_id or 0,
@@ -91,7 +93,7 @@ def risk_decisions_table(ledger: Ledger, account: str, strategy: str, sessions: 
         decision = stored.decision
         attempts[decision.client_order_id, stored.stage] += 1
         common = {
-            **_common(orders[decision.client_order_id]),
+            **_identity(orders[decision.client_order_id]),
             "account": account,
             "stage": stored.stage,
             "attempt": attempts[decision.client_order_id, stored.stage],
@@ -100,7 +102,6 @@ def risk_decisions_table(ledger: Ledger, account: str, strategy: str, sessions: 
             "controls_asked": len(decision.results),
             "dagster_run_id": stored.dagster_run_id,
         }
-        del common["order_type"]
         rows += [{**common, **verdict} for verdict in _verdicts(decision)]
     return pd.DataFrame(rows) if rows else empty(RiskDecisions)
 
@@ -224,7 +225,7 @@ def _orders(ledger: Ledger, account: str, strategy: str, sessions: Sequence[str]
     return [order for order in found if order.intent.session in wanted]
 
 
-def _common(order: LedgerOrder) -> dict[str, Any]:
+def _identity(order: LedgerOrder) -> dict[str, Any]:
     intent, request = order.intent, order.intent.request
     return {
         "client_order_id": order.client_order_id,
@@ -234,6 +235,12 @@ def _common(order: LedgerOrder) -> dict[str, Any]:
         "tick_utc": pd.Timestamp(intent.tick_utc),
         "side": request.side,
         "quantity": float(request.quantity),
+    }
+
+
+def _kind(order: LedgerOrder) -> dict[str, Any]:
+    request = order.intent.request
+    return {
         "order_type": request.order_type,
         "time_in_force": request.time_in_force,
         "bracket": request.oca_group,

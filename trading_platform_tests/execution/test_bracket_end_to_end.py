@@ -15,8 +15,10 @@ from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.bars import due_bar
 from trading_platform.domain.orders.model import OrderIntent, OrderStatus, RiskDecision
 from trading_platform.domain.orders.risk.decision import decide
+from trading_platform.domain.orders.risk.due import due_bars
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision, decision_at
 from trading_platform.execution.decide import DecidedTick, decide_tick
@@ -75,6 +77,11 @@ class Trader:
         assert isinstance(found, Decision)
         return found
 
+    def fresh_bars(self) -> dict[str, datetime]:
+        """The newest bar that a healthy feed has."""
+        calendar = get_calendar(self.spec.calendar)
+        return {self.symbol: due_bar(self.spec.bar_size, calendar, self.clock.now())}
+
     def decide(self, weight: float) -> DecidedTick:
         quote = self.broker.quote(INSTRUMENTS[self.symbol])
         assert quote.last is not None
@@ -86,7 +93,9 @@ class Trader:
             self.due(),
             instruments=INSTRUMENTS,
             quarantined=frozenset(),
+            newest_bars=self.fresh_bars(),
             signal_time_utc=self.clock.now(),
+            clock=self.clock,
             run_id="run",
             code_version="abc",
             world="test",
@@ -157,6 +166,7 @@ class Trader:
             now=self.clock.now(),
             quarantined=(),
             signal_time_utc=self.clock.now(),
+            bars=due_bars(self.spec, self.fresh_bars(), tick_utc=self.due().tick_utc, as_of_utc=self.clock.now()),
         )
         approved: list[OrderIntent] = []
 
