@@ -16,7 +16,6 @@ from trading_platform.execution.tables import (
     executions_table,
     intents_table,
     orders_table,
-    reason_code,
     refusal_counts,
     risk_decisions_table,
 )
@@ -160,7 +159,7 @@ def test_a_control_that_breaks_is_told_from_one_that_says_no():
             raise UnevaluableError(msg)
 
     (decision,) = decide([make_intent()], context(), [Broken()])
-    assert [reason_code(result) for result in decision.results] == ["Broken:unevaluable"]
+    assert [result.reason_code for result in decision.results] == ["Broken:unevaluable"]
 
 
 def test_refusals_are_counted_by_session_and_code_each_order_once(ledger):
