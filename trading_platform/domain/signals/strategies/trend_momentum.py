@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SAME = 1e-9
+"""Averages that are this near to each other, as a fraction, are the same."""
+
+
 @dataclass(frozen=True)
 class TrendMomentum:
     """Long while the fast EMA is above the slow one and the RSI says that buyers lead, but are not exhausted.
@@ -54,11 +58,13 @@ class TrendMomentum:
     def _decide(self, row: dict[str, Any]) -> Signal:
         fast, slow = row[f"ema_{self.fast}"], row[f"ema_{self.slow}"]
         rsi = row[f"rsi_{self.rsi_period}"]
-        spread = (fast - slow) / max(row[f"atr_{self.atr_period}"], 1e-9 * slow)
-        seen = f"EMA {self.fast} {'above' if fast > slow else 'not above'} EMA {self.slow}, RSI {rsi:.0f}"
-        if fast > slow and self.rsi_floor <= rsi <= self.rsi_ceiling:
+        # averages of a price that stands still differ in their last digits: that is no trend
+        distance = fast - slow if abs(fast - slow) > SAME * slow else 0.0
+        spread = distance / max(row[f"atr_{self.atr_period}"], SAME * slow)
+        seen = f"EMA {self.fast} {'above' if distance > 0 else 'not above'} EMA {self.slow}, RSI {rsi:.0f}"
+        if distance > 0 and self.rsi_floor <= rsi <= self.rsi_ceiling:
             return Signal(row["symbol"], "LONG", self.weight, logistic(spread), row["close"], f"up-trend: {seen}")
-        if self.allow_short and fast < slow and self.rsi_floor <= 100 - rsi <= self.rsi_ceiling:
+        if self.allow_short and distance < 0 and self.rsi_floor <= 100 - rsi <= self.rsi_ceiling:
             return Signal(row["symbol"], "SHORT", -self.weight, logistic(-spread), row["close"], f"down-trend: {seen}")
         return Signal(row["symbol"], "FLAT", 0.0, logistic(-abs(spread)) * 2, row["close"], f"no trade: {seen}")
 
