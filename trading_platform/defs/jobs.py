@@ -21,7 +21,7 @@ from trading_platform.defs.market_data.assets import (
     raw_key,
     validated_key,
 )
-from trading_platform.defs.orders.assets import EXECUTIONS, intents_key, orders_key, risk_decisions_key
+from trading_platform.defs.orders.keys import EXECUTIONS, intents_key, orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key
 from trading_platform.defs.signals.assets import signals_key

@@ -15,7 +15,7 @@ None, ``float64`` (with NaN), integers, ``bool``, and pandas' nullable types; al
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -49,22 +49,12 @@ class LakeMissingError(LakeError):
         self.sessions = tuple(sessions)
 
 
-class Versions(Mapping[str, str]):
-    """Session → version that was read (the key of an unpartitioned table is ""). Copied by reference only:
-    pandas copies ``attrs`` deeply at every step.
+class Versions(dict[str, str]):
+    """Session → version that was read (the key of an unpartitioned table is ""). Not to be changed.
+
+    Copied by reference only: pandas copies ``attrs`` deeply at every step. A dict, since pandas writes ``attrs`` as
+    JSON.
     """
-
-    def __init__(self, versions: Mapping[str, str]) -> None:
-        self._versions = dict(versions)
-
-    def __getitem__(self, session: str) -> str:
-        return self._versions[session]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._versions)
-
-    def __len__(self) -> int:
-        return len(self._versions)
 
     def __deepcopy__(self, memo: object) -> Versions:
         return self

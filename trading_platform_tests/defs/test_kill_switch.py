@@ -74,7 +74,7 @@ def test_a_daily_loss_beyond_the_limit_turns_the_switch_on(own_world):
     world = own_world()
     with IBKRBroker(IBKRConfig(port=world.gateway.port, client_id=90)) as broker:
         now = broker.account_summary()
-    assert metadata_of(world.run("account", None), "portfolio", "performance")["breached_limits"] == []
+    assert metadata_of(world.run("account", None), "portfolio", "performance")["breached_limits"] == "none"
     assert world.ledger.active_halts(ACCOUNT) == []
     before_the_open = world.clock.now() - timedelta(hours=8)
     richer = replace(now, ts_utc=before_the_open, net_liquidation=now.net_liquidation * Decimal("1.10"))

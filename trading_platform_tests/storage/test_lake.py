@@ -456,3 +456,10 @@ def test_a_year_of_sessions_is_written_and_read_quickly(tmp_path: Path) -> None:
     back = lake.read_sessions(BARS, sessions)
     assert time.perf_counter() - start < 10  # measured 0.4 s; a guard against a read or write per row
     pd.testing.assert_frame_equal(back, frame)
+
+
+def test_what_was_read_can_be_written_as_parquet_by_pandas_itself(lake: Lake, tmp_path: Path) -> None:
+    lake.write_sessions(BARS, bars(DAYS[:2]), DAYS[:2])
+    read = lake.read_sessions(BARS, DAYS[:2])
+    read.to_parquet(tmp_path / "copy.parquet")
+    assert pd.read_parquet(tmp_path / "copy.parquet").equals(read)

@@ -20,6 +20,7 @@ from trading_platform.defs.common import (
     table_spec,
 )
 from trading_platform.defs.market_data.assets import quarantined_key, validated_key
+from trading_platform.defs.orders.keys import EXECUTIONS, RECONCILED, intents_key, orders_key, risk_decisions_key
 from trading_platform.defs.signals.assets import signals_key
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.resources.ibkr import IBKRResource
@@ -33,25 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trading_platform.execution.trade import OrderRun
-
-STAGE = "orders"
-EXECUTIONS = (STAGE, "executions")
-RECONCILED = "broker_and_ledger_agree"
-
-
-def intents_key(strategy: str) -> tuple[str, str]:
-    """Key of the strategy's order intents."""
-    return STAGE, f"{strategy}_order_intents"
-
-
-def orders_key(strategy: str) -> tuple[str, str]:
-    """Key of the strategy's orders."""
-    return STAGE, f"{strategy}_orders"
-
-
-def risk_decisions_key(strategy: str) -> tuple[str, str]:
-    """Key of what risk said of the strategy's intents."""
-    return STAGE, f"{strategy}_risk_decisions"
 
 
 def build_order_intents(spec: StrategySpec) -> dg.AssetsDefinition:

@@ -13,7 +13,7 @@ import dagster as dg
 
 from trading_platform.defs.features.assets import features_key
 from trading_platform.defs.market_data.assets import raw_key, validated_key
-from trading_platform.defs.orders.assets import orders_key, risk_decisions_key
+from trading_platform.defs.orders.keys import orders_key, risk_decisions_key
 from trading_platform.defs.signals.assets import recent_bars, signals_key
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.signals.spec import StrategySpec

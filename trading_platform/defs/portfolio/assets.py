@@ -3,7 +3,7 @@
 import dagster as dg
 
 from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
-from trading_platform.defs.orders.assets import EXECUTIONS
+from trading_platform.defs.orders.keys import EXECUTIONS
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.ledger import LedgerResource

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from trading_platform.defs.common import asset, by_session
-from trading_platform.defs.orders.assets import orders_key, risk_decisions_key
+from trading_platform.defs.orders.keys import orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE
 from trading_platform.defs.signals.assets import signals_key
 from trading_platform.domain.signals.spec import StrategySpec

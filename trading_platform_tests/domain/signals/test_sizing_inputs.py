@@ -66,8 +66,8 @@ def test_a_frame_without_the_column_is_no_answer() -> None:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**31), future=FUTURES)
 def test_what_comes_after_changes_nothing(sizing: SizingSpec, name: str, seed: int, future: str) -> None:
-    bars = random_bars(SYMBOLS, 150, seed, bar_size="15 mins")
-    now = sorted(bars["ts_utc"].unique())[120]
+    bars = random_bars(SYMBOLS, 300, seed, bar_size="15 mins")
+    now = sorted(bars["ts_utc"].unique())[250]
     as_of = now.to_pydatetime() + timedelta(minutes=1)
 
     def read(seen: pd.DataFrame) -> list[Signal]:
