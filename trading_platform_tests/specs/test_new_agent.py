@@ -21,7 +21,7 @@ description: Buys dips of the index.
 universe: [SPY]
 bar_size: 5 mins
 cadence_minutes: 10
-history_sessions: 2
+history_sessions: 3
 parameters: {parameters}
 """
 
