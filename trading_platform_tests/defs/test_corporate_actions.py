@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
+from trading_platform.schemas.base import validate
+from trading_platform.schemas.market_data import CorporateActions
 from trading_platform_tests.defs.conftest import MakeWorld
-from trading_platform_tests.world import checks_of, failure_of, metadata_of
+from trading_platform_tests.world import SESSION, checks_of, failure_of, metadata_of
 
 ACTIONS = ("market_data", "corporate_actions")
+RAW = ("market_data", "daily_raw_bars")
+VALID = ("market_data", "daily_validated_bars")
+LOG = ("market_data", "daily_quarantined_bars")
 FEATURES = ("features", "daily_features")
 
 
@@ -37,3 +43,22 @@ def test_a_dividend_among_the_history_changes_the_features_and_not_the_close(own
     # 63 sessions before 2013-02-28 Apple had still to pay: without the payment its return was lower than its owners'
     assert after.loc["AAPL", "return_63"] > before.loc["AAPL", "return_63"]
     assert after.loc["FB", "return_63"] == before.loc["FB", "return_63"]
+
+
+def test_a_split_that_is_known_explains_its_jump_and_one_that_is_not_is_held(own_world: MakeWorld) -> None:
+    world = own_world()
+    assert world.run("daily_bars", assets=[RAW]).success
+    raw = world.table(*RAW)
+    prices = ["open", "high", "low", "close"]
+    raw.loc[raw["symbol"] == "IBM", prices] /= 2
+    world.lake.write_sessions(RAW, raw, [SESSION])
+    assert world.run("daily_bars", assets=[VALID, LOG]).success
+    held = world.table(*LOG)
+    assert held[["symbol", "reason", "action"]].to_numpy().tolist() == [["IBM", "split_like_jump", "held"]]
+    stamp = pd.Timestamp(world.clock.now())
+    row = {"symbol": "IBM", "ex_session": SESSION, "kind": "split", "value": 2.0, "source": "test"}
+    known = pd.DataFrame([{**row, "first_seen_utc": stamp, "last_confirmed_utc": stamp}])
+    world.lake.write_table(ACTIONS, validate(CorporateActions, known))
+    assert world.run("daily_bars", assets=[VALID, LOG]).success
+    assert world.table(*LOG).empty
+    assert "IBM" in set(world.table(*VALID)["symbol"])
