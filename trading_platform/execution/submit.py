@@ -18,9 +18,9 @@ answer is never sent again blindly:
   1. open orders, completed orders and executions were all obtained afresh, under our own lease, and none has it;
   2. at least ``settle_seconds`` passed since it became submitting, so that a message the dead run wrote in its
      last moment has been read by the gateway before we ask;
-  3. the run that held it can't send it any more: its process is gone from this machine, or it gave its lease back
-     in order (it does so only when it knows the fate of every order it touched), or it said that it did not
-     send it;
+  3. the run that held it can't send it any more: it gave its lease back in order (it does so only when it knows the
+     fate of every order it touched), or it said that it did not send it, or its process is gone from this machine and
+     what it left with the kernel has been delivered or given up: ``in_flight_seconds``, 0 over loopback;
   4. its tick is the one being submitted and the newest of its strategy (otherwise it expires unsent), and every
      risk control passes again.
 
@@ -53,6 +53,7 @@ from trading_platform.domain.orders.risk.context import RiskContext, is_reducing
 from trading_platform.domain.orders.risk.limits import Limits
 from trading_platform.execution.broker_view import BrokerView, record_view, require_account
 from trading_platform.execution.call_off import CONFIRM_SECONDS, call_off
+from trading_platform.execution.closing import IN_FLIGHT_SECONDS
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import OrderOutcome, Outcome, SubmissionReport
 from trading_platform.execution.sending import Sending
@@ -80,6 +81,7 @@ def submit_tick(
     run_id: str,
     lease_wait_seconds: float = LEASE_WAIT_SECONDS,
     settle_seconds: float = SETTLE_SECONDS,
+    in_flight_seconds: float = IN_FLIGHT_SECONDS,
     confirm_seconds: float = CONFIRM_SECONDS,
 ) -> SubmissionReport:
     """Send the approved orders of a recorded tick that have not been sent yet.
@@ -89,6 +91,7 @@ def submit_tick(
         guard: all risk controls on one intent, with the state of this moment. What it raises ends the call.
         lease_wait_seconds: how long to wait for another run that is submitting for the account.
         settle_seconds: see above, point 2. Real seconds.
+        in_flight_seconds: see above, point 3, by the platform's clock.
         confirm_seconds: how long to wait until the broker lists what is replaced as over. Real seconds.
 
     Raises:
@@ -121,6 +124,7 @@ def submit_tick(
                 guard=guard,
                 tick=record.tick,
                 confirm_seconds=confirm_seconds,
+                in_flight=timedelta(seconds=in_flight_seconds),
             )
             called_off, not_called_off = submission.call_off(record.cancels)
             token, outcomes = lease.token, submission.run(settle_seconds)
@@ -155,6 +159,7 @@ class _Submission(Sending):
     guard: Guard
     tick: Tick
     confirm_seconds: float
+    in_flight: timedelta
 
     def call_off(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Cancel what the tick wants gone without another in its place, unless the strategy has decided since.
@@ -233,7 +238,8 @@ class _Submission(Sending):
         previous = self.lease.previous
         if previous is not None and previous.is_released and previous.token == order.submission_token:
             return True
-        return is_proved_dead(order.submission_holder)
+        began = order.submitting_at or order.updated_at
+        return self.clock.now() - began >= self.in_flight and is_proved_dead(order.submission_holder)
 
     def _submit(self, legs: Sequence[LedgerOrder]) -> None:
         """Judge, clear the way, start and send one order, or a bracket's entry with its exits."""

@@ -28,6 +28,7 @@ from trading_platform.domain.signals.model import Signal
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision, Skip, decision_at
 from trading_platform.execution.await_fills import await_fills
+from trading_platform.execution.closing import in_flight_seconds
 from trading_platform.execution.decide import decide_tick
 from trading_platform.execution.observe import observe
 from trading_platform.execution.report import SubmissionReport
@@ -184,6 +185,7 @@ def submit_current_tick(run: OrderRun) -> Sent:
         clock=run.clock,
         run_id=run.run_id,
         settle_seconds=run.settle_seconds,
+        in_flight_seconds=in_flight_seconds(run.settings.ibkr_host),
     )
     await_fills(
         run.ledger,

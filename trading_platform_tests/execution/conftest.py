@@ -47,6 +47,7 @@ def submit(
     run_id: str = "run-2",
     lease_wait_seconds: float = 20,
     settle_seconds: float = 0.05,
+    in_flight_seconds: float = 0,
 ) -> SubmissionReport:
     """Submit the usual tick."""
     return submit_tick(
@@ -61,4 +62,5 @@ def submit(
         run_id=run_id,
         lease_wait_seconds=lease_wait_seconds,
         settle_seconds=settle_seconds,
+        in_flight_seconds=in_flight_seconds,
     )

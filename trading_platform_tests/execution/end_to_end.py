@@ -80,7 +80,7 @@ def submit(
         guard=approve,
         clock=clock,
         run_id="run",
-        **({"settle_seconds": 0.2} | options),
+        **({"settle_seconds": 0.2, "in_flight_seconds": 0} | options),
     )
 
 

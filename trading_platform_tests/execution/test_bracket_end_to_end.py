@@ -113,6 +113,7 @@ class Trader:
             clock=self.clock,
             run_id="run",
             settle_seconds=0.1,
+            in_flight_seconds=0,
         )
         self.settle()
         return report
@@ -289,6 +290,7 @@ def submit_quietly(desk: Trader, due: Decision | None = None) -> SubmissionRepor
         clock=desk.clock,
         run_id="run",
         settle_seconds=0.1,
+        in_flight_seconds=0,
         confirm_seconds=1.5,
     )
 

@@ -13,7 +13,7 @@ import pytest
 
 from trading_platform.clock import ManualClock
 from trading_platform.domain.orders.model import OrderIntent, OrderStatus
-from trading_platform.execution.closing import IN_FLIGHT_SECONDS, broker_day
+from trading_platform.execution.closing import IN_FLIGHT_SECONDS, broker_day, in_flight_seconds
 from trading_platform.execution.holder import holder_name
 from trading_platform.execution.reconcile import ReconcileReport, reconcile
 from trading_platform.storage.ledger import Ledger
@@ -235,3 +235,13 @@ def test_an_order_good_till_a_moment_is_closed_once_the_day_of_that_moment_is_ov
 def test_the_brokers_day_is_new_yorks():
     assert broker_day(TICK.replace(hour=4, minute=59)) == broker_day(TICK) - timedelta(days=1)
     assert broker_day(TICK.replace(hour=5, minute=0)) == broker_day(TICK)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_over_loopback_nothing_is_on_its_way_for_long(host):
+    assert in_flight_seconds(host) == 0
+
+
+@pytest.mark.parametrize("host", ["ib-gateway", "192.0.2.7", "gateway.example"])
+def test_to_another_machine_bytes_may_be_on_their_way_for_a_quarter_of_an_hour(host):
+    assert in_flight_seconds(host) == IN_FLIGHT_SECONDS

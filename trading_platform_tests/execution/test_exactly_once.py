@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from trading_platform.domain.orders.model import OrderStatus
+from trading_platform.execution.closing import IN_FLIGHT_SECONDS
 from trading_platform.execution.holder import holder_name, is_proved_dead
 from trading_platform.execution.report import SubmissionReport
 from trading_platform.storage.ledger import LeaseHeldError, LeaseLostError, Ledger, Tick, TickRecord
@@ -123,6 +124,20 @@ def test_a_process_that_dies_anywhere_and_a_rerun_place_every_order_once(
     process.join()
     assert process.exitcode in (-signal.SIGKILL, 7)
     rerun_and_check(ledger, RecordingBroker(books, fills=fills))
+
+
+def test_an_order_that_a_dead_run_may_have_left_on_its_way_to_another_machine_is_not_sent_again(
+    ledger, ledger_url, books
+):
+    process = forked.Process(
+        target=decide_and_submit, args=(ledger_url, books, "after persist", crash_by_kill), kwargs={"fills": False}
+    )
+    process.start()
+    process.join()
+    broker = RecordingBroker(books)
+    report = submit(ledger, broker, in_flight_seconds=IN_FLIGHT_SECONDS)
+    assert [outcome.client_order_id for outcome in report.of("unknown")] == [NAMES[1]]
+    assert sorted(broker.placed) == sorted(set(NAMES) - {NAMES[1]})
 
 
 @pytest.mark.parametrize("point", CRASH_POINTS)

@@ -105,6 +105,7 @@ def buy_and_fill(ledger: Ledger, broker: IBKRBroker, clock: ManualClock, *symbol
         clock=clock,
         run_id="run",
         settle_seconds=0.1,
+        in_flight_seconds=0,
     )
     orders = await_fills(ledger, broker, report, clock=clock, run_id="run", wait_seconds=10, poll_seconds=0.05)
     assert [order.status for order in orders] == [OrderStatus.FILLED] * len(symbols)
