@@ -20,7 +20,6 @@ from trading_platform.brokers.base import BrokerError
 from trading_platform.brokers.ibkr import orders as ibkr_orders
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
-from trading_platform.brokers.ibkr.loop import shared_loop
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import due_bar
@@ -218,7 +217,7 @@ class _PointedBroker(IBKRBroker):
 
 
 def _connect(world: World, points: _Points, patience: Patience) -> IBKRBroker:
-    _quicken(points)
+    _strike_after_a_send(points)
     return _PointedBroker(
         IBKRConfig(
             port=world.proxy_port,
@@ -229,27 +228,21 @@ def _connect(world: World, points: _Points, patience: Patience) -> IBKRBroker:
             request_timeout_seconds=patience.answer,
             retry_wait_seconds=0.02,
             commission_wait_seconds=0.3,
+            max_messages_per_second=0,  # the gateway's pacing is off, too
         ),
         points,
     )
 
 
-def _quicken(points: _Points) -> None:
-    """Lift the client's own limit of 45 messages a second (the gateway's is off), and strike right after a send."""
-    settle = ibkr_orders._settle
+def _strike_after_a_send(points: _Points) -> None:
+    """Put a point between an order's message and its acknowledgement."""
+    settle = ibkr_orders.settle
 
     async def struck(watch: Any, seconds: float) -> None:
         points.at("after send, before acknowledgement")
         await settle(watch, seconds)
 
-    ibkr_orders._settle = struck
-
-    async def unlimited() -> None:
-        from ib_insync.client import Client
-
-        Client.MaxRequests = 0
-
-    shared_loop().run(unlimited())
+    ibkr_orders.settle = struck
 
 
 def trade(
