@@ -22,16 +22,18 @@ And one of these:
 
 * *Never arrived.* The order is in doubt, the broker never gave it a ``permId``, and it was to be sent within the
   broker's present day, to whose beginning completed orders and executions reach back. An order found
-  ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session is over.
-  (A re-run of its tick may still send it, with the same proof; see ``submit``.)
+  ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session's day is
+  over. (A re-run of its tick may still send it, with the same proof; see ``submit``.)
 * *Its day is over.* The order was good for a session that has ended (DAY, IOC) or till a moment that has passed
   (GTD), and the broker's day with it. It is not open, so nothing more can be filled, and by point 3 nothing was
   filled that the ledger does not know. Whether it expired or never arrived makes no difference any more.
 
 What remains for a person: orders of a process on another machine or in another container; GTC orders that vanished;
-orders in a symbol whose holding the fills don't explain. IBKR's lists begin at midnight of the gateway's own time
-zone, which is taken to be New York's. Were it another one, the lists could reach back less far than is assumed here;
-point 3 is what still holds then.
+orders in a symbol whose holding the fills don't explain. And a GTC order found ``submitting`` whose strategy does not
+decide again on that day waits for the strategy's next tick, whose submission ends it unsent.
+
+IBKR's lists begin at midnight of the gateway's own time zone, which is taken to be New York's. Were it another one, the
+lists could reach back less far than is assumed here; point 3 is what still holds then.
 """
 
 from __future__ import annotations
