@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,7 @@ def _reconcile(world: World, ledger: Ledger, broker: IBKRBroker, run_id: str, pa
         run_id=run_id,
         settle_seconds=patience.settle,
         in_flight_seconds=0,  # over loopback no packet is lost
+        close_of=lambda _, session: get_calendar("XNYS").close_of(date.fromisoformat(session)),
     )
     for problem in report.problems:
         print(f"PROBLEM {problem}")

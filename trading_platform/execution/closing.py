@@ -22,15 +22,15 @@ And one of these:
 
 * *Never arrived.* The order is in doubt, the broker never gave it a ``permId``, and it was to be sent within the
   broker's present day, to whose beginning completed orders and executions reach back. An order found
-  ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session's day is
-  over. (A re-run of its tick may still send it, with the same proof; see ``submit``.)
+  ``submitting`` is closed only when its tick can't be submitted again: a newer one exists, or the session is over
+  (its day, where the caller knows no calendar). A re-run of its tick may still send it, with the same proof; see
+  ``submit``.
 * *Its day is over.* The order was good for a session that has ended (DAY, IOC) or till a moment that has passed
   (GTD), and the broker's day with it. It is not open, so nothing more can be filled, and by point 3 nothing was
   filled that the ledger does not know. Whether it expired or never arrived makes no difference any more.
 
 What remains for a person: orders of a process on another machine or in another container; GTC orders that vanished;
-orders in a symbol whose holding the fills don't explain. And a GTC order found ``submitting`` whose strategy does not
-decide again on that day waits for the strategy's next tick, whose submission ends it unsent.
+orders in a symbol whose holding the fills don't explain.
 
 IBKR's lists begin at midnight of the gateway's own time zone, which is taken to be New York's. Were it another one, the
 lists could reach back less far than is assumed here; point 3 is what still holds then.
@@ -38,7 +38,7 @@ lists could reach back less far than is assumed here; point 3 is what still hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from ipaddress import ip_address
 from zoneinfo import ZoneInfo
@@ -55,6 +55,15 @@ _GATEWAY_ZONE = ZoneInfo("America/New_York")
 _OF_ITS_SESSION = ("DAY", "IOC")
 
 
+CloseOf = Callable[[str, str], datetime | None]
+"""When the session (ISO date) of a strategy closes, tz-aware UTC; ``None`` where the strategy is not known."""
+
+
+def unknown_close(_strategy: str, _session: str) -> datetime | None:
+    """For callers that know no calendars: a session then counts as over with the broker's day."""
+    return None
+
+
 def in_flight_seconds(gateway_host: str) -> float:
     """How long bytes of a dead process may still be on their way to the gateway: over loopback nothing gets lost."""
     try:
@@ -65,7 +74,12 @@ def in_flight_seconds(gateway_host: str) -> float:
 
 
 def closable(
-    ledger: Ledger, orders: Iterable[LedgerOrder], *, now: datetime, in_flight_seconds: float
+    ledger: Ledger,
+    orders: Iterable[LedgerOrder],
+    *,
+    now: datetime,
+    in_flight_seconds: float,
+    close_of: CloseOf = unknown_close,
 ) -> dict[str, tuple[LedgerOrder, str]]:
     """Of orders that the broker does not list, those for which points 2 and the day hold, with the reason in words.
 
@@ -75,7 +89,7 @@ def closable(
     for order in orders:
         if order.status in IN_DOUBT and not _can_not_be_sent(order, now, in_flight_seconds):
             continue
-        reason = _reason(ledger, order, now)
+        reason = _reason(ledger, order, now, close_of)
         if reason is not None:
             found[order.client_order_id] = (order, reason)
     return found
@@ -103,7 +117,7 @@ def _last_day(order: LedgerOrder) -> date | None:
     return date.fromisoformat(order.intent.session) if request.time_in_force in _OF_ITS_SESSION else None
 
 
-def _reason(ledger: Ledger, order: LedgerOrder, now: datetime) -> str | None:
+def _reason(ledger: Ledger, order: LedgerOrder, now: datetime, close_of: CloseOf) -> str | None:
     today = broker_day(now)
     intent = order.intent
     is_day_over = date.fromisoformat(intent.session) < today
@@ -114,8 +128,10 @@ def _reason(ledger: Ledger, order: LedgerOrder, now: datetime) -> str | None:
         return None
     if order.submitting_at is None or broker_day(order.submitting_at) != today:
         return None
+    close = close_of(intent.strategy, intent.session)
+    is_session_over = is_day_over or (close is not None and now >= close)
     if order.status is OrderStatus.SUBMITTING and not (
-        is_day_over or ledger.has_newer_tick(intent.account, intent.strategy, intent.tick_utc)
+        is_session_over or ledger.has_newer_tick(intent.account, intent.strategy, intent.tick_utc)
     ):
         return None
     return "proved unsent: its sender is gone, and the broker listed it in none of two complete looks"

@@ -17,7 +17,7 @@ from trading_platform.clock import Clock
 from trading_platform.domain.orders.model import BrokerOrder, Execution, OrderStatus, Position
 from trading_platform.execution.agreement import PositionDifference, position_differences
 from trading_platform.execution.broker_view import BrokerView, RecordedView, record_view
-from trading_platform.execution.closing import IN_FLIGHT_SECONDS, closable
+from trading_platform.execution.closing import IN_FLIGHT_SECONDS, CloseOf, closable, unknown_close
 from trading_platform.execution.submit import SETTLE_SECONDS
 from trading_platform.storage.ledger import Ledger, LedgerOrder
 from trading_platform.storage.ledger.model import IN_DOUBT, WORKING, BrokerOrderEffect, BrokerOrderResult
@@ -81,6 +81,7 @@ def reconcile(
     run_id: str,
     settle_seconds: float = SETTLE_SECONDS,
     in_flight_seconds: float = IN_FLIGHT_SECONDS,
+    close_of: CloseOf = unknown_close,
 ) -> ReconcileReport:
     """Pull open orders, completed orders, executions and positions, and bring the ledger up to date.
 
@@ -90,6 +91,7 @@ def reconcile(
     Args:
         settle_seconds: real seconds between the two looks that a proof takes; nothing to prove, no second look.
         in_flight_seconds: how old an order in doubt must be at least to be closed.
+        close_of: when a strategy's session closes.
 
     Raises:
         AccountMismatchError: the broker is connected to another account.
@@ -99,7 +101,9 @@ def reconcile(
     before = {order.client_order_id: order for order in ledger.orders(account, statuses=WORKING)}
     books = _Books(ledger, broker, account, clock, run_id)
     books.look()
-    closed = _close_what_is_over(books, settle_seconds=settle_seconds, in_flight_seconds=in_flight_seconds)
+    closed = _close_what_is_over(
+        books, settle_seconds=settle_seconds, in_flight_seconds=in_flight_seconds, close_of=close_of
+    )
     now = clock.now()
     ledger.record_positions(account, books.positions, at=now, run_id=run_id)
 
@@ -168,11 +172,15 @@ class _Books:
             self.new_fills += self.ledger.record_executions(executions, at=self.clock.now(), run_id=self.run_id)
 
 
-def _close_what_is_over(books: _Books, *, settle_seconds: float, in_flight_seconds: float) -> tuple[str, ...]:
+def _close_what_is_over(
+    books: _Books, *, settle_seconds: float, in_flight_seconds: float, close_of: CloseOf
+) -> tuple[str, ...]:
     """Close what is proved to be over. Looks a second time only if there is something to prove."""
     ledger, account = books.ledger, books.account
     unlisted = [o for o in ledger.orders(account, statuses=WORKING) if not books.view.knows(o.client_order_id)]
-    candidates = closable(ledger, unlisted, now=books.clock.now(), in_flight_seconds=in_flight_seconds)
+    candidates = closable(
+        ledger, unlisted, now=books.clock.now(), in_flight_seconds=in_flight_seconds, close_of=close_of
+    )
     if not candidates:
         return ()
     time.sleep(settle_seconds)
@@ -181,7 +189,11 @@ def _close_what_is_over(books: _Books, *, settle_seconds: float, in_flight_secon
     unexplained = {difference.symbol for difference in books.differences}
     # once more: a day that began meanwhile shortens the lists
     still = closable(
-        ledger, [order for order, _ in candidates.values()], now=books.clock.now(), in_flight_seconds=in_flight_seconds
+        ledger,
+        [order for order, _ in candidates.values()],
+        now=books.clock.now(),
+        in_flight_seconds=in_flight_seconds,
+        close_of=close_of,
     )
     closed = []
     for name, (order, reason) in still.items():

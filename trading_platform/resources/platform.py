@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from trading_platform.clock import Clock
+from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.market_data.quality import DataQuality
@@ -48,6 +50,13 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     def specs(self) -> tuple[StrategySpec, ...]:
         """The strategies, their universes narrowed to the settings' symbols."""
         return configured_specs(self.settings)
+
+    def close_of(self, strategy: str, session: str) -> datetime | None:
+        """When the session (ISO date) of a strategy closes, tz-aware UTC; ``None`` for one that is not configured."""
+        for spec in self.specs:
+            if spec.name == strategy:
+                return get_calendar(spec.calendar).close_of(date.fromisoformat(session))
+        return None
 
     @property
     def universe(self) -> Universe:

@@ -232,6 +232,17 @@ def test_an_order_good_till_a_moment_is_closed_once_the_day_of_that_moment_is_ov
     assert run(ledger, broker, NEXT_DAY).closed == ((AAPL,) if is_closed else ())
 
 
+def test_an_order_whose_run_died_before_the_hand_over_is_closed_once_its_session_is_over(ledger, broker, dead):
+    intent = make_intent()
+    carried = replace(intent, request=replace(intent.request, time_in_force="GTC"))
+    send(ledger, dead, carried)
+    closes = OLD_ENOUGH + timedelta(minutes=1)
+    assert run(ledger, broker, close_of=lambda *_: closes).closed == ()
+    assert run(ledger, broker, closes, close_of=lambda *_: None).closed == ()
+    assert run(ledger, broker, closes, close_of=lambda *_: closes).closed == (AAPL,)
+    assert status(ledger) is OrderStatus.EXPIRED
+
+
 def test_the_brokers_day_is_new_yorks():
     assert broker_day(TICK.replace(hour=4, minute=59)) == broker_day(TICK) - timedelta(days=1)
     assert broker_day(TICK.replace(hour=5, minute=0)) == broker_day(TICK)

@@ -239,7 +239,12 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
 
         book = ledger.ledger
         report = reconcile(
-            book, ibkr.broker, account=ibkr.broker.account, clock=platform.clock, run_id=context.run.run_id
+            book,
+            ibkr.broker,
+            account=ibkr.broker.account,
+            clock=platform.clock,
+            run_id=context.run.run_id,
+            close_of=platform.close_of,
         )
         killed = engage_on_broken_reconciliation(book, ibkr.broker, report, clock=platform.clock)
         for sentence in killed.sentences if killed is not None else ():
