@@ -12,7 +12,7 @@ from trading_platform.defs.common import (
     sessions_of,
     table_spec,
 )
-from trading_platform.defs.market_data.assets import CORPORATE_ACTIONS, validated_key
+from trading_platform.defs.market_data.assets import known_actions, validated_key
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
@@ -57,14 +57,12 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, platform: PlatformResource, lake: LakeResource) -> Outputs:
         from trading_platform.domain.features.feed import bars_to_see, feature_names, feed_features
         from trading_platform.domain.features.verification import verify_sample
-        from trading_platform.ingest.corporate_actions import actions_of
         from trading_platform.ops.metadata import clean, table_metadata
         from trading_platform.schemas.features import Features
 
         bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
         names = feature_names(platform.spec(name) for name in feed.strategies)
-        store = lake.get_lake()
-        actions = actions_of(store.read_table(CORPORATE_ACTIONS)) if store.has_table(CORPORATE_ACTIONS) else []
+        actions = known_actions(lake)
         seen = bars_to_see(bars, is_daily=feed.is_daily)
         own = feed_features(bars, names, context.partition_keys, is_daily=feed.is_daily, actions=actions)
         sample = verify_sample(seen, own, names, actions)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from trading_platform.domain.market_data.corporate_actions import CorporateAction
     from trading_platform.domain.market_data.validation import Validation
 
 STAGE = "market_data"
@@ -53,6 +54,14 @@ def validated_key(feed: str) -> tuple[str, str]:
 def quarantined_key(feed: str) -> tuple[str, str]:
     """Key of the feed's bars that did not."""
     return STAGE, f"{feed}_quarantined_bars"
+
+
+def known_actions(lake: LakeResource) -> "list[CorporateAction]":
+    """The splits and dividends that the platform has learned of; none before it has looked."""
+    from trading_platform.ingest.corporate_actions import actions_of
+
+    store = lake.get_lake()
+    return actions_of(store.read_table(CORPORATE_ACTIONS)) if store.has_table(CORPORATE_ACTIONS) else []
 
 
 def build_instruments(symbols: Sequence[str]) -> dg.AssetsDefinition:
@@ -262,7 +271,6 @@ def _judge(
     from trading_platform.domain.market_data.corporate_actions import splits_of
     from trading_platform.domain.market_data.validation import missing_bars
     from trading_platform.domain.market_data.validation.feed import validate_feed
-    from trading_platform.ingest.corporate_actions import actions_of
     from trading_platform.storage.bar_decisions import BarDecisions
     from trading_platform.storage.believed_bars import believed_bars
 
@@ -276,7 +284,7 @@ def _judge(
         platform.data_quality,
         as_of=now,
         context=context,
-        splits=splits_of(actions_of(store.read_table(CORPORATE_ACTIONS))) if store.has_table(CORPORATE_ACTIONS) else {},
+        splits=splits_of(known_actions(lake)),
         stored=stored,
         decisions=BarDecisions(store).of(feed.name, keys),
     )
