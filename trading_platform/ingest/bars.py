@@ -1,4 +1,4 @@
-"""Ask the broker for a feed's bars. One bad symbol never costs the others."""
+"""Ask a source for a feed's bars. One bad symbol never costs the others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import date, datetime
 
 import pandas as pd
 
-from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError, NoDataError
+from trading_platform.brokers.base import BrokerConnectionError, BrokerError
 from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import final_flags, session_labels
 from trading_platform.domain.market_data.feeds import Feed
-from trading_platform.domain.market_data.history import BarsRequest, complete_sessions, missing_ranges, plan_requests
+from trading_platform.domain.market_data.history import complete_sessions
+from trading_platform.ingest.sources.base import BarSource, SourceError, SourceUnavailableError
 from trading_platform.schemas.base import empty
 from trading_platform.schemas.market_data import RawBars
 
 REQUESTS_AT_ONCE = 8
-BAR_COLUMNS = ["ts_utc", "open", "high", "low", "close", "volume"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NoBarsError(Exception):
 
 
 def fetch_bars(
-    broker: Broker,
+    source: BarSource,
     feed: Feed,
     instruments: Mapping[str, Instrument],
     sessions: Sequence[date],
@@ -48,30 +48,23 @@ def fetch_bars(
 
     Raises:
         NoBarsError: every symbol failed.
-        BrokerConnectionError: the broker can't be reached, so no symbol has a chance.
+        BrokerConnectionError, SourceUnavailableError: the source can't be reached, so no symbol has a chance.
     """
     calendar = get_calendar(feed.calendar)
     begun = [session for session in sessions if calendar.open_of(session) <= now]
-    requests = plan_requests(missing_ranges(begun, (), calendar), feed.bar_size, calendar, now)
-
-    def fetch(symbol: str) -> pd.DataFrame | BrokerError:
-        try:
-            return _fetch_symbol(broker, feed, instruments[symbol], requests, now)
-        except BrokerConnectionError:
-            raise
-        except BrokerError as error:
-            return error
-
+    if not begun:
+        return FetchedBars(empty(RawBars), {}, 0)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix=f"fetch-{feed.name}") as pool:
-        answers = dict(zip(feed.symbols, pool.map(fetch, feed.symbols), strict=True))
-    failures = {symbol: str(answer) for symbol, answer in answers.items() if isinstance(answer, BrokerError)}
-    frames = [answer for answer in answers.values() if isinstance(answer, pd.DataFrame) and len(answer)]
-    if requests and len(failures) == len(feed.symbols):
+        answers = pool.map(lambda symbol: _fetch_symbol(source, feed, instruments[symbol], begun, now), feed.symbols)
+        by_symbol = dict(zip(feed.symbols, answers, strict=True))
+    failures = {symbol: str(answer) for symbol, answer in by_symbol.items() if isinstance(answer, Exception)}
+    if len(failures) == len(feed.symbols):
         msg = f"no bars for feed {feed.name}: " + "; ".join(f"{symbol}: {why}" for symbol, why in failures.items())
         raise NoBarsError(msg)
+    fetched = [answer for answer in by_symbol.values() if isinstance(answer, FetchedBars)]
+    frames = [answer.bars for answer in fetched if len(answer.bars)]
     bars = pd.concat(frames, ignore_index=True) if frames else empty(RawBars)
-    wanted = {session.isoformat() for session in begun}
-    return FetchedBars(bars[bars["session"].isin(wanted)], failures, len(requests) * len(feed.symbols))
+    return FetchedBars(bars, failures, sum(answer.requests for answer in fetched))
 
 
 def with_stored(fetched: FetchedBars, stored: pd.DataFrame, calendar: TradingCalendar) -> pd.DataFrame:
@@ -87,28 +80,21 @@ def with_stored(fetched: FetchedBars, stored: pd.DataFrame, calendar: TradingCal
 
 
 def _fetch_symbol(
-    broker: Broker, feed: Feed, instrument: Instrument, requests: Sequence[BarsRequest], now: datetime
-) -> pd.DataFrame:
+    source: BarSource, feed: Feed, instrument: Instrument, sessions: Sequence[date], now: datetime
+) -> FetchedBars | BrokerError | SourceError:
+    """One symbol's bars with everything that is known of them, or why there are none."""
     calendar = get_calendar(feed.calendar)
-    origin = broker.instrument_details(instrument).data_origin
-    parts: list[pd.DataFrame] = []
-    nothing: NoDataError | None = None
-    for request in requests:
-        try:
-            part = broker.historical_bars(
-                instrument, end=request.end, duration=request.duration, bar_size=feed.bar_size
-            )
-        except NoDataError as error:
-            nothing = error  # not listed yet, or no trade: other ranges may have bars
-            continue
-        labelled = part[BAR_COLUMNS].assign(session=session_labels(part["ts_utc"], feed.bar_size, calendar))
-        parts.append(labelled[labelled["session"].isin({day.isoformat() for day in request.sessions})])
-    if not parts and nothing is not None:
-        raise nothing
-    bars = pd.concat(parts, ignore_index=True) if parts else empty(RawBars)[[*BAR_COLUMNS, "session"]]
-    return bars.assign(
+    try:
+        sent = source.bars(instrument, feed.bar_size, sessions, since=None, now=now)
+    except (BrokerConnectionError, SourceUnavailableError):
+        raise
+    except (BrokerError, SourceError) as error:
+        return error
+    bars = sent.bars.assign(
         symbol=instrument.symbol,
-        is_final=final_flags(bars["ts_utc"], feed.bar_size, calendar, now),
-        source=origin,
+        session=session_labels(sent.bars["ts_utc"], feed.bar_size, calendar),
+        is_final=final_flags(sent.bars["ts_utc"], feed.bar_size, calendar, now),
+        source=sent.origin,
         received_at_utc=pd.Timestamp(now).as_unit("ns"),
     )
+    return FetchedBars(bars[bars["session"].isin({day.isoformat() for day in sessions})], {}, sent.requests)

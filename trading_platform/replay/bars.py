@@ -19,6 +19,7 @@ from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.market_data.validation import blocked_symbols
 from trading_platform.domain.market_data.validation.feed import CONTEXT_SESSIONS, validate_feed
 from trading_platform.ingest.bars import NoBarsError, fetch_bars
+from trading_platform.ingest.sources.broker import BrokerSource
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class FeedMemory:
         self._names = names
         self._instruments = instruments
         self._quality = quality
-        self._broker = broker
+        self._source = BrokerSource(broker)
         self._first = first.isoformat()
         self._calendar = get_calendar(feed.calendar)
         self._held: set[date] = set()
@@ -79,7 +80,7 @@ class FeedMemory:
         self._held = {*back}
         label = session.isoformat()
         try:
-            raw = fetch_bars(self._broker, self._feed, self._instruments, [*missing, session], now).bars
+            raw = fetch_bars(self._source, self._feed, self._instruments, [*missing, session], now).bars
         except NoBarsError:  # at the very open nothing has traded; before a symbol's first bar neither
             return FeedView(self._with_yesterday(session, self._compute(label, None)), frozenset())
         context = self._neighbours(min([*missing, session]))

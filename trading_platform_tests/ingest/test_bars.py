@@ -22,6 +22,7 @@ from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.ingest.bars import NoBarsError, fetch_bars, with_stored
 from trading_platform.ingest.instruments import resolve_instruments
+from trading_platform.ingest.sources.broker import BrokerSource
 from trading_platform.schemas.base import validate
 from trading_platform.schemas.market_data import RawBars
 from trading_platform_tests.domain.orders.builders import details
@@ -69,7 +70,7 @@ class Archive:
 
 
 def fetch(broker: Archive, feed: Feed = DAILY, sessions: list[date] = SESSIONS, now: datetime = NOW):
-    return fetch_bars(broker, feed, INSTRUMENTS, sessions, now)
+    return fetch_bars(BrokerSource(broker), feed, INSTRUMENTS, sessions, now)
 
 
 def test_the_bars_of_all_symbols_and_sessions_come_back_as_raw_bars():

@@ -159,11 +159,14 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
     ) -> Outputs:
         from trading_platform.domain.calendars import get_calendar
         from trading_platform.ingest.bars import fetch_bars, with_stored
+        from trading_platform.ingest.sources.broker import BrokerSource
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.market_data import RawBars
 
         current = platform.feed(feed.name)
-        fetched = fetch_bars(ibkr.broker, current, platform.universe.instruments, sessions_of(context), platform.now())
+        fetched = fetch_bars(
+            BrokerSource(ibkr.broker), current, platform.universe.instruments, sessions_of(context), platform.now()
+        )
         bars = fetched.bars
         if fetched.failures:
             stored = lake.get_lake().read_sessions(

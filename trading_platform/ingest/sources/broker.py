@@ -1,0 +1,59 @@
+"""The broker as a source of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import pandas as pd
+
+from trading_platform.brokers.base import Broker, NoDataError
+from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.market_data.bars import session_labels
+from trading_platform.domain.market_data.history import missing_ranges, plan_requests
+from trading_platform.domain.signals.spec import BarSize
+from trading_platform.ingest.sources.base import BAR_COLUMNS, SourcedBars
+
+
+class BrokerSource:
+    """Historical bars of a :class:`~trading_platform.brokers.base.Broker`, in as few requests as it allows."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def bars(
+        self,
+        instrument: Instrument,
+        bar_size: BarSize,
+        sessions: Sequence[date],
+        *,
+        since: datetime | None,
+        now: datetime,
+    ) -> SourcedBars:
+        """Ask for all of ``sessions``; ``since`` saves no request, so it is not looked at.
+
+        Raises:
+            NoDataError: no request had a bar.
+            BrokerError: the broker refused one of the requests.
+        """
+        del since
+        calendar = get_calendar(instrument.calendar)
+        origin = self._broker.instrument_details(instrument).data_origin
+        requests = plan_requests(missing_ranges(sessions, (), calendar), bar_size, calendar, now)
+        parts: list[pd.DataFrame] = []
+        nothing: NoDataError | None = None
+        for request in requests:
+            try:
+                part = self._broker.historical_bars(
+                    instrument, end=request.end, duration=request.duration, bar_size=bar_size
+                )
+            except NoDataError as error:
+                nothing = error  # not listed yet, or no trade: other ranges may have bars
+                continue
+            labels = session_labels(part["ts_utc"], bar_size, calendar)
+            is_own = labels.isin({session.isoformat() for session in request.sessions})
+            parts.append(part.loc[is_own, BAR_COLUMNS])
+        if not parts and nothing is not None:
+            raise nothing
+        return SourcedBars(pd.concat(parts, ignore_index=True), origin, len(requests))
