@@ -44,6 +44,7 @@ class Audit:
     executions: int = 0
     positions: int = 0
     cash: Decimal = Decimal(0)
+    replacements: int = 0
     differences: list[str] = field(default_factory=list)
 
 
@@ -60,7 +61,8 @@ def audit(ledger_url: str, state_file: Path) -> Audit:
         from_fills = ledger.positions_from_fills(ACCOUNT)
     finally:
         ledger.close()
-    result = Audit(len(state.orders), len(state.executions), len(state.positions), state.header.cash)
+    replacements = sum(1 for order in orders.values() if order.intent.replaces and order.perm_id is not None)
+    result = Audit(len(state.orders), len(state.executions), len(state.positions), state.header.cash, replacements)
     result.differences = [
         *_duplicates(state.orders),
         *_orders(state.orders, orders),

@@ -60,6 +60,7 @@ def report(figures: Figures, result: Audit, seed: int, seconds: float) -> None:
         "two runs of a tick at once": figures.twins,
         **{f"runs that {how}": number for how, number in sorted(figures.exits.items())},
         "orders at the broker": result.orders,
+        "of them sent in place of another": result.replacements,
         "fills": result.executions,
         "positions": result.positions,
         "cash at the end, USD": result.cash,

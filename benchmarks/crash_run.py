@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -50,10 +51,12 @@ POINTS = (
     "after commit",
     "after fills are recorded",
     "after a partial fill",
+    "before a cancellation",
+    "after a cancellation",
     "before reconciliation",
     "within reconciliation",
 )
-PER_ORDER = POINTS[2:8]
+PER_ORDER = (*POINTS[2:8], *POINTS[10:12])
 
 _MILLION = Decimal(1_000_000)
 _LIMITS: dict[str, Any] = {
@@ -106,9 +109,11 @@ SPECS = (
     _spec("limits", 1500, order_type="LMT", limit_offset_bps=Decimal(0)),
     _spec("slow", 8000),
     _spec("carried", 3000, order_type="LMT", time_in_force="GTC", limit_offset_bps=Decimal(0)),
+    _spec("replaced", 4000, order_type="STP", time_in_force="GTC", stop_offset_bps=Decimal(40), replace_working=True),
 )
 """Market orders that mostly fill at once; limits at the touch that often rest; market orders so large that they fill
-over many minutes, or in part until the close; limits that are carried over nights until they are filled."""
+over many minutes, or in part until the close; limits that are carried over nights until they are filled; stops that
+wait away from the market and are called off and replaced at every tick of their strategy."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +220,11 @@ class _PointedBroker(IBKRBroker):
         self._points.at("before send")
         return super().place_order(instrument, request)
 
+    def cancel_order(self, client_order_id: str) -> None:
+        self._points.at("before a cancellation")
+        super().cancel_order(client_order_id)
+        self._points.at("after a cancellation")
+
 
 def _connect(world: World, points: _Points, patience: Patience) -> IBKRBroker:
     _strike_after_a_send(points)
@@ -320,6 +330,19 @@ def _reconcile(world: World, ledger: Ledger, broker: IBKRBroker, run_id: str, pa
     )
     for problem in report.problems:
         print(f"PROBLEM {problem}")
+    _require_one_live_order(ledger, broker)
+
+
+def _require_one_live_order(ledger: Ledger, broker: IBKRBroker) -> None:
+    """A strategy that replaces its orders has at most one at the broker that works, for each symbol."""
+    names = [order.client_order_id for order in broker.open_orders()]
+    of = {order.client_order_id: order for order in ledger.orders(ACCOUNT, client_order_ids=names)}
+    live = Counter((of[name].intent.strategy, of[name].intent.request.symbol) for name in names if name in of)
+    replacing = {spec.name for spec in SPECS if spec.order.replace_working}
+    for (strategy, symbol), count in live.items():
+        if strategy in replacing and count > 1:
+            msg = f"{count} live orders for one intent: {strategy} in {symbol}"
+            raise AssertionError(msg)
 
 
 def _signals(plan: TickPlan, now: datetime) -> pd.DataFrame:

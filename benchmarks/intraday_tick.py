@@ -22,8 +22,9 @@ from common import show, spread
 HERE = Path(__file__).parent
 AS_OF = "2013-02-28T15:20:00-05:00"
 SYMBOLS = (
-    "AAPL AMD AMZN BAC CSCO DIS FB GOOG GS IBM INTC IWM JPM KO MSFT NFLX NVDA ORCL PEP PG QCOM SPY TSLA V XOM"
-).split()
+    *("AAPL", "AMD", "AMZN", "BAC", "CSCO", "DIS", "FB", "GOOG", "GS", "IBM", "INTC", "IWM", "JPM"),
+    *("KO", "MSFT", "NFLX", "NVDA", "ORCL", "PEP", "PG", "QCOM", "SPY", "TSLA", "V", "XOM"),
+)
 SPEC = """
 name: all
 strategy: many_features
@@ -131,7 +132,9 @@ def main() -> None:
     found = measure(arguments.ticks)
     labels = {"run": "the whole run", "broker": "of it waiting for bars", **{name: name for name in STEPS.values()}}
     rows = {f"{label}, s": spread([sample[key] for sample in found]) for key, label in labels.items()}
-    show("A tick of 25 symbols, 1-minute bars, to validated bars and 17 features", rows, arguments.json, {"ticks": found})
+    show(
+        "A tick of 25 symbols, 1-minute bars, to validated bars and 17 features", rows, arguments.json, {"ticks": found}
+    )
 
 
 if __name__ == "__main__":

@@ -138,9 +138,11 @@ class IBKRBroker:
         return self._run(lambda connection: brackets.place_bracket(connection, instrument, legs))
 
     def cancel_order(self, client_order_id: str) -> None:
-        """Cancel every open order of this client id that carries ``client_order_id``, and wait for the word."""
+        """Cancel every open order that carries ``client_order_id``, whichever of our client ids placed it, and wait."""
         self._require_writable(f"order {client_order_id} was not cancelled")
-        self._run(lambda connection: orders.cancel_order(connection, client_order_id))
+        first = self._config.client_id
+        own_ids = range(first, first + self._config.client_id_span)
+        self._run(lambda connection: orders.cancel_order(connection, client_order_id, own_ids=own_ids))
 
     def cancel_all_orders(self) -> None:
         """Send IBKR's global cancel: every open order of the login, of every API client and of TWS itself.

@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from trading_platform.brokers.base import (
     AmbiguousOrderError,
     BrokerConnectionError,
     BrokerError,
     BrokerTimeoutError,
+    ClientIdInUseError,
     OrderRejectedError,
 )
 from trading_platform.brokers.ibkr import errors, translate
 from trading_platform.brokers.ibkr.acknowledgement import Acknowledgement, Verdict
-from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.brokers.ibkr.connection import Connection, open_connection
 from trading_platform.brokers.ibkr.order_message import to_order
 from trading_platform.brokers.ibkr.requests import open_orders
 from trading_platform.brokers.ibkr.session import OrderWatch
@@ -129,28 +131,54 @@ def conclude(
     raise AmbiguousOrderError(msg)
 
 
-async def cancel_order(connection: Connection, client_order_id: str) -> None:
+async def cancel_order(connection: Connection, client_order_id: str, *, own_ids: range) -> None:
     """Cancel every open order that carries the reference. One that isn't open any more needs nothing.
 
+    IBKR lets a client cancel its own orders only. Runs take turns with ``own_ids``, so an order may have been placed
+    under another of them: then a second connection is opened under that id, for the cancellation alone.
+
     Raises:
-        BrokerError: IBKR refused, or an order belongs to another client id, whose orders only it can cancel.
+        BrokerError: IBKR refused, or an order belongs to a client id that is not ours, or that is in use.
         AmbiguousOrderError: asked for, but not confirmed.
     """
-    found = [order for order in await open_orders(connection) if order.client_order_id == client_order_id]
-    own = [order for order in found if order.client_id == connection.config.client_id]
-    foreign = [order for order in found if order.client_id != connection.config.client_id]
-    answers = await asyncio.gather(*(_cancel(connection, order) for order in own), return_exceptions=True)
+    by_client: dict[int, list[BrokerOrder]] = {}
+    for order in await open_orders(connection):
+        if order.client_order_id == client_order_id:
+            by_client.setdefault(order.client_id, []).append(order)
+    await _cancel_each(connection, by_client.pop(connection.config.client_id, []))
+    for client_id, found in by_client.items():
+        if client_id not in own_ids:
+            msg = (
+                f"order {client_order_id} is open, but was placed by client id {client_id}; this platform uses "
+                f"{own_ids.start} to {own_ids.stop - 1}, and IBKR lets a client cancel its own orders only: connect as "
+                f"{client_id}, or cancel it in TWS"
+            )
+            raise BrokerError(msg)
+        await _cancel_as(connection, client_id, found)
+
+
+async def _cancel_as(connection: Connection, client_id: int, found: list[BrokerOrder]) -> None:
+    try:
+        other = await open_connection(
+            replace(connection.config, account=connection.account, client_id=client_id, client_id_span=1)
+        )
+    except ClientIdInUseError as error:
+        msg = (
+            f"order {found[0].client_order_id} was placed by client id {client_id}, which another run uses now: it can "
+            "be cancelled once that run has ended"
+        )
+        raise BrokerError(msg) from error
+    try:
+        await _cancel_each(other, found)
+    finally:
+        other.close()
+
+
+async def _cancel_each(connection: Connection, found: list[BrokerOrder]) -> None:
+    answers = await asyncio.gather(*(_cancel(connection, order) for order in found), return_exceptions=True)
     for answer in answers:
         if answer is not None:
             raise answer
-    if foreign:
-        ids = ", ".join(sorted({str(order.client_id) for order in foreign}))
-        msg = (
-            f"order {client_order_id} is open, but was placed by client id {ids}; this connection is "
-            f"{connection.config.client_id}, and IBKR lets a client cancel its own orders only: connect as {ids}, "
-            "or cancel it in TWS"
-        )
-        raise BrokerError(msg)
 
 
 async def cancel_all_orders(connection: Connection) -> None:

@@ -198,6 +198,27 @@ def test_an_order_of_another_client_is_seen_but_cant_be_cancelled_from_here(
     first.cancel_order(request.client_order_id)
 
 
+def test_an_order_of_an_earlier_run_is_cancelled_under_the_client_id_that_placed_it(
+    paper_gateway: PaperGateway, make_broker: BrokerFactory
+) -> None:
+    ids = {"port": paper_gateway.port, "client_id": 23, "client_id_span": 3}
+    first, second = make_broker(**ids), make_broker(**ids)
+    requests = [resting(), resting(quantity="3")]
+    first.place_order(AAPL, requests[0])
+    second.place_order(AAPL, requests[1])
+    third = make_broker(**ids)
+    assert [find(third.open_orders(), request)[0].client_id for request in requests] == [23, 24]
+    with pytest.raises(BrokerError, match="client id 23, which another run uses now"):
+        third.cancel_order(requests[0].client_order_id)
+    first.close()
+    second.close()
+    for request in requests:
+        third.cancel_order(request.client_order_id)
+        assert find(third.open_orders(), request) == []
+    make_broker(port=paper_gateway.port, client_id=23).connect()  # the id is free again
+    make_broker(port=paper_gateway.port, client_id=24).connect()
+
+
 def test_an_order_is_never_placed_under_the_id_of_an_open_one(
     paper_gateway: PaperGateway, make_broker: BrokerFactory
 ) -> None:
