@@ -95,7 +95,8 @@ def compute_features(bars: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
             columns[row] = _across_symbols(feature, columns[row], ordered.times)
     result = pd.DataFrame(columns.T, columns=["close", *(feature.name for feature in features)], copy=False)
     for place, key in enumerate(KEYS):
-        values = bars[key].array
+        # of an extension array pandas would look at every string once more
+        values = bars[key].to_numpy() if bars[key].dtype == object else bars[key].array
         result.insert(place, key, values if order is None else values.take(order))
     return result
 
