@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 REAL = HERE.parents[1] / "shared" / "data" / "daily_us_equities" / "sp500_2013_2018_kaggle.parquet"
 RAW, VALID, BAD = (("market_data", f"daily_{name}_bars") for name in ("raw", "validated", "quarantined"))
 FEATURES = ("features", "daily_features")
-HISTORY = 200
+HISTORY = 201
 SPEC = """
 name: momentum
 strategy: many_features
