@@ -90,6 +90,8 @@ def _orders(at_broker: list[PaperOrder], in_ledger: dict[str, LedgerOrder]) -> I
             yield f"LOST: {reference} is {theirs.perm_id} at the broker and {ours.perm_id} in the ledger"
         if theirs.status not in _AT_BROKER.get(ours.status, ()):
             yield f"STATUS: {reference} is {theirs.status} at the broker and {ours.status.value} in the ledger"
+        if ours.arrived_quantity != theirs.filled:
+            yield f"ARRIVED: {reference} is filled {theirs.filled} at the broker, {ours.arrived_quantity} arrived here"
         if ours.filled_quantity != theirs.filled:
             yield f"FILLED: {reference} is filled {theirs.filled} at the broker and {ours.filled_quantity} here"
         is_expired = "expired" in theirs.completed_status

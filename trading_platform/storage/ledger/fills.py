@@ -164,17 +164,15 @@ def working_orders(connection: sa.Connection, account: str, strategy: str | None
     is_working = columns.status.in_([status.value for status in WORKING])
     query = (
         sa.select(order_intents, is_working.label("is_working"))
-        .where(columns.account == account, sa.or_(is_working, columns.filled_quantity > _known_quantity()))
+        .where(columns.account == account, sa.or_(is_working, columns.filled_quantity > columns.arrived_quantity))
         .order_by(columns.tick_utc, columns.client_order_id)
     )
     if strategy is not None:
         query = query.where(columns.strategy == strategy)
-    orders = connection.execute(query).mappings().all()
-    known = totals(connection, account, [order["client_order_id"] for order in orders])
     result = []
-    for order in orders:
+    for order in connection.execute(query).mappings():
         expected = order["quantity"] if order["is_working"] else order["filled_quantity"]
-        arrived = known[order["client_order_id"]][0] if order["client_order_id"] in known else Decimal(0)
+        arrived = order["arrived_quantity"]
         if expected > arrived:
             result.append(
                 WorkingOrder(
@@ -197,19 +195,6 @@ def open_quantities(connection: sa.Connection, account: str, strategy: str | Non
     for order in working_orders(connection, account, strategy):
         result[order.symbol] += order.signed_quantity
     return {symbol: quantity for symbol, quantity in sorted(result.items()) if quantity}
-
-
-def _known_quantity() -> sa.ScalarSelect[Decimal]:
-    columns = effective_fills.c
-    return (
-        sa.select(sa.func.coalesce(sa.func.sum(columns.quantity), 0))
-        .where(
-            columns.account == order_intents.c.account,
-            columns.client_order_id == order_intents.c.client_order_id,
-        )
-        .correlate(order_intents)
-        .scalar_subquery()
-    )
 
 
 def _signed(side: sa.ColumnElement[str], quantity: sa.ColumnElement[Decimal]) -> sa.ColumnElement[Decimal]:

@@ -50,7 +50,8 @@ class Tick:
 class LedgerOrder:
     """An intent with what became of it.
 
-    ``filled_quantity`` is the larger of what the broker's status says and what the known fills sum up to.
+    ``arrived_quantity`` is what the known fills sum up to, ``filled_quantity`` that or what the broker's status says,
+    whichever is larger.
     ``submission_token`` and ``submission_holder`` name the lease under which it was handed to the broker.
     """
 
@@ -58,6 +59,7 @@ class LedgerOrder:
     status: OrderStatus
     perm_id: int | None
     filled_quantity: Decimal
+    arrived_quantity: Decimal
     average_fill_price: Decimal | None
     dagster_run_id: str
     code_version: str | None

@@ -208,6 +208,16 @@ def change_order(
     )
 
 
+def note_arrived(connection: sa.Connection, account: str, client_order_id: str, quantity: Decimal) -> None:
+    """Keep what a locked order's known fills sum up to."""
+    columns = order_intents.c
+    connection.execute(
+        sa.update(order_intents)
+        .where(columns.account == account, columns.client_order_id == client_order_id)
+        .values(arrived_quantity=quantity)
+    )
+
+
 def event_values(
     account: str, client_order_id: str, from_: OrderStatus | None, to: OrderStatus, tick: Tick, *, message: str = ""
 ) -> dict[str, Any]:
@@ -368,6 +378,7 @@ def _order(row: Row) -> LedgerOrder:
         status=OrderStatus(row["status"]),
         perm_id=row["perm_id"],
         filled_quantity=row["filled_quantity"],
+        arrived_quantity=row["arrived_quantity"],
         average_fill_price=row["average_fill_price"],
         dagster_run_id=row["dagster_run_id"],
         code_version=row["code_version"],

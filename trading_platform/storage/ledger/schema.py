@@ -10,7 +10,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 """The newest revision in ``storage/migrations``. A constant, so that the usual check needs no Alembic."""
 
 VERSION_TABLE = "ledger_alembic_version"

@@ -26,6 +26,7 @@ from trading_platform.storage.ledger.orders import (
     change_order,
     has_newer_tick,
     lock_order,
+    note_arrived,
     select_orders,
 )
 from trading_platform.storage.ledger.tables import order_intents, submission_leases
@@ -237,10 +238,13 @@ def apply_fills(
     """
     names = sorted({execution.client_order_id for execution in new})
     taken_back = fill_rows.taken_back(connection, account, new)
+    # locked before the fills are summed: of two runs with a fill each, the second must see the first one's
+    orders = select_orders(connection, account, client_order_ids=names, is_locked=True)
     totals = fill_rows.totals(connection, account, names)
-    for order in select_orders(connection, account, client_order_ids=names, is_locked=True):
+    for order in orders:
         known = totals.get(order.client_order_id)
         if known is not None:
+            note_arrived(connection, account, order.client_order_id, known[0])
             less = taken_back.get(order.client_order_id, Decimal(0))
             _apply_fills(connection, order, known, less, at=at, run_id=run_id)
 

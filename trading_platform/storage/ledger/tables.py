@@ -106,6 +106,13 @@ order_intents = sa.Table(
     _text("parent_id", nullable=True),
     _text("oca_group", nullable=True),
     _money("position_quantity", nullable=True),
+    sa.Column(
+        "arrived_quantity",
+        sa.Numeric(),
+        nullable=False,
+        server_default="0",
+        comment="sum of its known fills; filled_quantity can be ahead of it, for a status can come before its execution",
+    ),
     sa.ForeignKeyConstraint(
         ["account", "parent_id"],
         ["order_intents.account", "order_intents.client_order_id"],
@@ -125,6 +132,7 @@ order_intents = sa.Table(
             "status IN ('created', 'approved', 'submitting', 'submitted', 'partially_filled', 'unknown')"
         ),
     ),
+    sa.Index("order_intents_awaiting", "account", postgresql_where=sa.text("filled_quantity > arrived_quantity")),
 )
 
 order_replacements = sa.Table(
@@ -229,6 +237,7 @@ fills = sa.Table(
     *_fill_columns(),
     sa.Index("fills_order", "account", "client_order_id"),
     sa.Index("fills_time", "account", "ts_utc"),
+    sa.Index("fills_series", "account", "series", "revision"),
 )
 
 effective_fills = sa.Table("effective_fills", sa.MetaData(), *_fill_columns())

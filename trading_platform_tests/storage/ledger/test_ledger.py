@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -273,6 +274,28 @@ def test_a_fill_that_is_announced_but_has_not_arrived_is_still_open(ledger):
     ledger.record_executions([make_execution(1, intent)], at=NOW, run_id=RUN)
     assert ledger.strategy_position(ACCOUNT, STRATEGY) == {"AAPL": Decimal(10)}
     assert ledger.open_quantity(ACCOUNT, STRATEGY) == {}
+
+
+def test_two_runs_that_bring_a_fill_each_at_once_count_both(ledger, ledger_url):
+    record(ledger)
+    intent = make_intent()
+    start(ledger, intent)
+    engine = sa.create_engine(ledger_url)
+    with engine.connect() as locking, ThreadPoolExecutor(2) as runs:
+        locking.execute(sa.text("SELECT FROM order_intents FOR UPDATE"))
+        bringing = [
+            runs.submit(ledger.record_executions, [make_execution(number, intent, quantity="5")], at=NOW, run_id=RUN)
+            for number in (1, 2)
+        ]
+        with engine.connect() as watching:  # until both have stored their fill and wait for the order
+            while (watching.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")) or 0) < 2:
+                watching.rollback()
+        locking.rollback()
+    engine.dispose()
+    assert [one.result() for one in bringing] == [1, 1]
+    (order,) = ledger.orders(ACCOUNT)
+    assert (order.status, order.filled_quantity, order.arrived_quantity) == (OrderStatus.FILLED, 10, 10)
+    assert ledger.working_orders(ACCOUNT) == []
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -35,6 +35,7 @@ from trading_platform_tests.storage.ledger.builders import (
     make_intent,
     make_tick,
     record,
+    start,
 )
 
 
@@ -88,6 +89,28 @@ def test_the_kinds_of_orders_go_down_and_up_again(database_url):
     ledger.migrate()
     (order,) = ledger.orders(ACCOUNT)
     assert order.intent == make_intent()
+    ledger.close()
+
+
+def test_what_has_arrived_of_orders_is_summed_up_when_an_old_ledger_is_migrated(database_url):
+    ledger = Ledger(database_url)
+    ledger.migrate()
+    whole, part, none = (make_intent(symbol) for symbol in ("AAPL", "IBM", "MSFT"))
+    record(ledger, ("AAPL", "IBM", "MSFT"))
+    for intent in (whole, part, none):
+        start(ledger, intent)
+    executions = [
+        make_execution(1, whole, quantity="4"),
+        make_execution(1, whole, quantity="6", revision=2),
+        make_execution(2, whole, quantity="4"),
+        make_execution(3, part, quantity="3"),
+    ]
+    ledger.record_executions(executions, at=NOW, run_id=RUN)
+    before = ledger.orders(ACCOUNT), ledger.working_orders(ACCOUNT)
+    assert [order.arrived_quantity for order in before[0]] == [10, 3, 0]
+    ledger.downgrade("0002")
+    ledger.migrate()
+    assert (ledger.orders(ACCOUNT), ledger.working_orders(ACCOUNT)) == before
     ledger.close()
 
 
