@@ -35,12 +35,14 @@ class BreakerPolicy:
     """When a circuit opens, and how often it is tried. Durations are seconds.
 
     ``failures`` in a row open it, with less than ``forget_seconds`` between one and the next; then one request is let
-    through every ``probe_seconds``, until one is answered.
+    through every ``probe_seconds``, until one is answered. What fails within the same ``together_seconds`` is one
+    failure, unless it is told apart by its subject: threads that lose one gateway lose it together.
     """
 
     failures: int = 5
     probe_seconds: float = 30.0
     forget_seconds: float = 900.0
+    together_seconds: float = 1.0
 
 
 class CircuitBreaker:
@@ -118,11 +120,11 @@ class CircuitBreaker:
                 state.clear()
 
     def failed(self, error: BaseException, subject: str | None = None) -> None:
-        """Count a failure. Several of the same ``subject`` count once; without one, those of the same second do."""
+        """Count a failure. Several of the same ``subject`` count once; without one, those of about the same time do."""
         with self._state.changing() as state:
             now = self._now()
             record = _Record.of(state, now, self._policy)
-            named = f"at {int(now)}" if subject is None else subject
+            named = f"at {now // self._policy.together_seconds:.0f}" if subject is None else subject
             if named not in record.subjects:
                 record.subjects.append(named)
             record.last_failure, record.last_error, record.probe_until = now, str(error), None
@@ -165,7 +167,6 @@ def watched(gateway: CircuitBreaker, *others: CircuitBreaker, subject: str | Non
     except _OURS:
         raise
     except BrokerConnectionError as error:
-        # without a subject: threads that lose one gateway lose it together
         gateway.failed(error)
         raise
     except BrokerTimeoutError as error:
