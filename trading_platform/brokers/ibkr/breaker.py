@@ -9,6 +9,7 @@ while the circuit is open and are still asked; placing, cancelling and the globa
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from trading_platform.brokers.base import (
 )
 from trading_platform.brokers.ibkr.shared_state import SharedState
 
+_log = logging.getLogger(__name__)
 _OURS = (GatewaySickError, ClientIdInUseError, AccountMismatchError, ReadOnlyError)
 """Errors that say nothing about the gateway's health."""
 
@@ -73,12 +75,12 @@ class CircuitBreaker:
     @property
     def is_open(self) -> bool:
         """Whether it is open or half open."""
-        return _Record.of(self._state.read(), self._now(), self._policy).opened is not None
+        return self._record(self._now()).opened is not None
 
     def trouble(self) -> str | None:
         """Why requests are refused, in a sentence; None while the circuit is closed."""
         now = self._now()
-        record = _Record.of(self._state.read(), now, self._policy)
+        record = self._record(now)
         return None if record.opened is None else self._sentence(record, record.opened, now)
 
     def admit(self) -> bool:
@@ -89,7 +91,7 @@ class CircuitBreaker:
         """
         if not self.is_open:
             return False
-        with self._state.changing() as state:
+        with _best_effort(), self._state.changing() as state:
             now = self._now()
             record = _Record.of(state, now, self._policy)
             if record.opened is None:
@@ -107,7 +109,7 @@ class CircuitBreaker:
 
     def end_probe(self) -> None:
         """Let somebody else be the probe, unless this one has decided already."""
-        with self._state.changing() as state:
+        with _best_effort(), self._state.changing() as state:
             record = _Record.of(state, self._now(), self._policy)
             if record.opened is not None:
                 record.probe_until = None
@@ -115,13 +117,14 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         """Close the circuit, and forget earlier failures: something was answered."""
-        if self._state.read():
-            with self._state.changing() as state:
-                state.clear()
+        with _best_effort():
+            if self._state.read():
+                with self._state.changing() as state:
+                    state.clear()
 
     def failed(self, error: BaseException, subject: str | None = None) -> None:
         """Count a failure. Several of the same ``subject`` count once; without one, those of about the same time do."""
-        with self._state.changing() as state:
+        with _best_effort(), self._state.changing() as state:
             now = self._now()
             record = _Record.of(state, now, self._policy)
             named = f"at {now // self._policy.together_seconds:.0f}" if subject is None else subject
@@ -131,6 +134,12 @@ class CircuitBreaker:
             if record.opened is None and len(record.subjects) >= self._policy.failures:
                 record.opened = now
             record.keep(state)
+
+    def _record(self, now: float) -> _Record:
+        state: dict[str, Any] = {}
+        with _best_effort():
+            state = self._state.read()
+        return _Record.of(state, now, self._policy)
 
     def _sentence(self, record: _Record, opened: float, now: float) -> str:
         wait = max(0.0, record.next_probe(self._policy) - now)
@@ -177,6 +186,15 @@ def watched(gateway: CircuitBreaker, *others: CircuitBreaker, subject: str | Non
         _close(gateway, *others)
         raise
     _close(gateway, *others)
+
+
+@contextmanager
+def _best_effort() -> Iterator[None]:
+    """A disk that is full must not keep anybody from cancelling orders: then there is no breaker."""
+    try:
+        yield
+    except OSError as error:
+        _log.warning("the state of the circuit breaker can't be read or kept: %s", error)
 
 
 def _close(*circuits: CircuitBreaker) -> None:

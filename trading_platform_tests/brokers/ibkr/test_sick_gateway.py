@@ -14,13 +14,14 @@ from trading_platform.brokers.ibkr.breaker import BreakerPolicy, CircuitBreaker
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
 from trading_platform.domain.instruments import Instrument
+from trading_platform.domain.orders.model import OrderRequest
 from trading_platform.paper_gateway.faults import Mute
 from trading_platform.paper_gateway.messages.ids import Outgoing
 from trading_platform.paper_gateway.server import PaperGateway
 from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
 from trading_platform_tests.brokers.ibkr.scripted_gateway import HANG_UP, START_API, ScriptedGateway
-from trading_platform_tests.brokers.ibkr.test_client import AAPL, resting
 
+AAPL = Instrument("AAPL")
 PATIENT = BreakerPolicy(failures=3, probe_seconds=600, together_seconds=0.001)
 QUICK = BreakerPolicy(failures=3, probe_seconds=3, together_seconds=0.001)
 
@@ -94,14 +95,33 @@ def test_orders_and_cancels_know_nothing_of_the_breaker(
 ) -> None:
     circuit = trip(tmp_path, paper_gateway)
     broker = make_broker(port=paper_gateway.port, state_dir=tmp_path, breaker=PATIENT)
-    first, second = resting(), resting()
+    first, second = (
+        OrderRequest(f"sick.AAPL.{number}", "AAPL", "BUY", Decimal(10), "LMT", "DAY", Decimal("10.5"))
+        for number in range(2)
+    )
     for request in (first, second):
         assert broker.place_order(AAPL, request).quantity > Decimal(0)
     broker.cancel_order(first.client_order_id)
     broker.cancel_all_orders()
     assert circuit.is_open  # nobody has asked it for anything but that
-    ours = {first.client_order_id, second.client_order_id}
-    assert ours.isdisjoint(order.client_order_id for order in broker.open_orders())
+    deadline = time.monotonic() + 10
+    while broker.open_orders() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert broker.open_orders() == []
+
+
+def test_without_a_disk_to_keep_its_state_on_there_is_no_breaker_and_the_account_is_still_read(
+    paper_gateway: PaperGateway, make_broker: BrokerFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "no directory").write_text("")
+    broker = make_broker(port=paper_gateway.port, state_dir=tmp_path / "no directory", breaker=PATIENT)
+    assert broker.positions() is not None
+    broker.cancel_all_orders()
+    assert broker.troubles() == ()
+    with ScriptedGateway(scripts={START_API: lambda _: HANG_UP}) as gateway:
+        lost = make_broker(port=gateway.port, state_dir=tmp_path / "no directory", breaker=PATIENT)
+        with pytest.raises(BrokerConnectionError, match="closed the connection"):
+            lost.positions()
 
 
 def test_history_can_be_sick_while_all_else_is_well(
