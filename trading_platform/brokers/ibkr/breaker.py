@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trading_platform.brokers.base import (
@@ -214,7 +214,8 @@ class _Record:
 
     @classmethod
     def of(cls, state: Mapping[str, Any], now: float, policy: BreakerPolicy) -> _Record:
-        record = cls(**state)
+        known = {one.name for one in fields(cls)}
+        record = cls(**{name: value for name, value in state.items() if name in known})
         if record.last_failure > now:
             return cls()  # from before the machine started
         is_recent = record.opened is not None or now - record.last_failure < policy.forget_seconds
