@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from trading_platform.brokers.base import (
     AccountMismatchError,
@@ -27,6 +27,7 @@ from trading_platform.brokers.base import (
 )
 from trading_platform.brokers.ibkr.shared_state import SharedState
 
+_LOOK_AGAIN_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 _OURS = (GatewaySickError, ClientIdInUseError, AccountMismatchError, ReadOnlyError)
 """Errors that say nothing about the gateway's health."""
@@ -37,12 +38,14 @@ class BreakerPolicy:
     """When a circuit opens, and how often it is tried. Durations are seconds.
 
     ``failures`` in a row open it, with less than ``forget_seconds`` between one and the next; then one request is let
-    through every ``probe_seconds``, until one is answered. What fails within the same ``together_seconds`` is one
-    failure, unless it is told apart by its subject: threads that lose one gateway lose it together.
+    through every ``probe_seconds``, until one is answered, and the others wait for its answer for ``patience_seconds``.
+    What fails within the same ``together_seconds`` is one failure, unless it is told apart by its subject: threads that
+    lose one gateway lose it together.
     """
 
     failures: int = 5
     probe_seconds: float = 30.0
+    patience_seconds: float = 5.0
     forget_seconds: float = 900.0
     together_seconds: float = 1.0
 
@@ -55,6 +58,7 @@ class CircuitBreaker:
         name: what it leads to, for messages: "the gateway at 127.0.0.1:4002".
         longest_seconds: after which a request that was let through as a probe counts as lost.
         now: seconds of a clock that only goes forward and that all processes share.
+        sleep: waits that many seconds.
     """
 
     def __init__(
@@ -65,12 +69,14 @@ class CircuitBreaker:
         *,
         longest_seconds: float,
         now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._state = state
         self._name = name
         self._policy = policy
         self._longest_seconds = longest_seconds
         self._now = now
+        self._sleep = sleep
 
     @property
     def is_open(self) -> bool:
@@ -86,26 +92,40 @@ class CircuitBreaker:
     def admit(self) -> bool:
         """Let one request through. True if it goes as the probe of an open circuit.
 
+        While somebody else is the probe, its answer is waited for a little: the first run after a recovery should not
+        fail for all its threads but one.
+
         Raises:
-            GatewaySickError: the circuit is open, and the next probe is not due, or one is under way.
+            GatewaySickError: the circuit is open, and the next probe is not due, or does not answer.
         """
         if not self.is_open:
             return False
+        until = self._now() + self._policy.patience_seconds
+        while True:
+            verdict = self._ask_to_be_the_probe()
+            if verdict.refusal is None:
+                return verdict.is_probe
+            if not verdict.is_being_tried or self._now() >= until:
+                raise verdict.refusal
+            self._sleep(_LOOK_AGAIN_SECONDS)
+
+    def _ask_to_be_the_probe(self) -> _Verdict:
         with _best_effort(), self._state.changing() as state:
             now = self._now()
             record = _Record.of(state, now, self._policy)
             if record.opened is None:
-                return False
+                return _Verdict(is_probe=False)
             wait = record.next_probe(self._policy) - now
             if wait > 0:
-                raise GatewaySickError(
+                refusal = GatewaySickError(
                     self._sentence(record, record.opened, now),
                     since_seconds=now - record.opened,
                     retry_after_seconds=wait,
                 )
+                return _Verdict(is_probe=False, refusal=refusal, is_being_tried=record.probe_until is not None)
             record.probe_until = now + self._longest_seconds
             record.keep(state)
-        return True
+        return _Verdict(is_probe=True)
 
     def end_probe(self) -> None:
         """Let somebody else be the probe, unless this one has decided already."""
@@ -200,6 +220,14 @@ def _best_effort() -> Iterator[None]:
 def _close(*circuits: CircuitBreaker) -> None:
     for circuit in circuits:
         circuit.succeeded()
+
+
+class _Verdict(NamedTuple):
+    """Whether a request goes as the probe, or why it must not; ``is_being_tried``: since another one is the probe."""
+
+    is_probe: bool
+    refusal: GatewaySickError | None = None
+    is_being_tried: bool = False
 
 
 @dataclass

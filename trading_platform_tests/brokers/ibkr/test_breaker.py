@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +34,19 @@ class Time:
     def __call__(self) -> float:
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
 
 @pytest.fixture
 def time() -> Time:
     return Time()
 
 
-def circuit(path: Path, time: Callable[[], float], name: str = "the gateway at here:4002") -> CircuitBreaker:
-    return CircuitBreaker(SharedState(path), name, POLICY, longest_seconds=80, now=time)
+def circuit(path: Path, time: Time) -> CircuitBreaker:
+    return CircuitBreaker(
+        SharedState(path), "the gateway at here:4002", POLICY, longest_seconds=80, now=time, sleep=time.sleep
+    )
 
 
 @pytest.fixture
@@ -95,8 +99,24 @@ def test_when_the_time_has_come_one_request_goes_and_the_others_wait_for_its_ans
     assert gateway.admit()
     with pytest.raises(GatewaySickError):
         gateway.admit()
+    assert time.now == pytest.approx(1000 + 3 + 30 + POLICY.patience_seconds, abs=0.1)
     gateway.succeeded()
     assert not gateway.admit()
+
+
+def test_who_waits_for_the_probe_goes_when_it_is_answered(tmp_path: Path, time: Time) -> None:
+    def answer(seconds: float) -> None:
+        time.now += seconds
+        probing.succeeded()
+
+    probing = circuit(tmp_path / "gateway.json", time)
+    waiting = CircuitBreaker(
+        SharedState(tmp_path / "gateway.json"), "it", POLICY, longest_seconds=80, now=time, sleep=answer
+    )
+    open_it(probing, time)
+    time.now += 30
+    assert probing.admit()
+    assert not waiting.admit()
 
 
 def test_a_probe_that_fails_keeps_it_open_for_another_while(gateway: CircuitBreaker, time: Time) -> None:
@@ -115,10 +135,10 @@ def test_the_probe_of_a_process_that_died_is_forgotten_in_time(gateway: CircuitB
     open_it(gateway, time)
     time.now += 30
     assert gateway.admit()
-    time.now += 79
+    time.now += 70
     with pytest.raises(GatewaySickError):
         gateway.admit()
-    time.now += 1
+    time.now += 10
     assert gateway.admit()
 
 
