@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from trading_platform.brokers.ibkr.pacing import PacingRules
 from trading_platform.domain.instruments import Instrument
 
 port, client_id, directory, rules = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
+threads, smallest = int(sys.argv[5]), sys.argv[6]
 config = IBKRConfig(
     port=port, client_id=client_id, read_attempts=1, state_dir=directory, pacing=PacingRules(**rules)
 )
@@ -37,7 +39,7 @@ END = datetime(2013, 2, 27, 15, tzinfo=timezone.utc)
 
 
 def ask(number: int) -> str:
-    bar_size = "1 min" if number % 3 == 0 else "30 secs"
+    bar_size = "1 min" if number % 3 == 0 else smallest
     symbol = ("AAPL", "AAPL", "MSFT")[number % 3]
     end = END - timedelta(minutes=number % 5)
     try:
@@ -47,7 +49,7 @@ def ask(number: int) -> str:
     return "bars"
 
 
-with IBKRBroker(config) as broker, ThreadPoolExecutor(8) as pool:
+with IBKRBroker(config) as broker, ThreadPoolExecutor(threads) as pool:
     broker.connect()
     print("ready", flush=True)
     sys.stdin.readline()
@@ -73,18 +75,36 @@ KEPT = {
 IGNORED = {"open_requests": 999, "burst_requests": 999, "window_requests": 999, "identical_seconds": 0.0}
 
 
-@pytest.fixture
-def strict_gateway() -> Iterator[PaperGateway]:
-    config = GatewayConfig(port=0, pacing_enabled=True, history_rules=SHORT, step_seconds=0.01)
+@contextmanager
+def gateway_with(rules: HistoryRules) -> Iterator[PaperGateway]:
+    config = GatewayConfig(port=0, pacing_enabled=True, history_rules=rules, step_seconds=0.01)
     gateway = PaperGateway(config, ManualClock(MOMENT).now).start_in_thread()
     yield gateway
     gateway.stop_in_thread()
 
 
-def ask_with_two_processes(gateway: PaperGateway, directories: list[Path], rules: dict[str, float]) -> Counter[str]:
+@pytest.fixture
+def strict_gateway() -> Iterator[PaperGateway]:
+    with gateway_with(SHORT) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def slow_gateway() -> Iterator[PaperGateway]:
+    """With IBKR's own numbers, and answers that take two seconds."""
+    with gateway_with(HistoryRules(answer_seconds=2.0)) as gateway:
+        yield gateway
+
+
+def ask_with_two_processes(
+    gateway: PaperGateway, directories: list[Path], rules: dict[str, float], threads: int = 8, smallest: str = "30 secs"
+) -> Counter[str]:
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", ASK, str(gateway.port), str(client_id), str(directory), json.dumps(rules)],
+            [
+                *(sys.executable, "-c", ASK, str(gateway.port), str(client_id), str(directory), json.dumps(rules)),
+                *(str(threads), smallest),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -112,9 +132,18 @@ def test_the_gateway_never_answers_with_a_pacing_error(strict_gateway: PaperGate
 
 
 def test_without_the_rules_it_does(strict_gateway: PaperGateway, tmp_path: Path) -> None:
-    assert ask_with_two_processes(strict_gateway, [tmp_path, tmp_path], IGNORED)["PacingError"] > 20
+    assert ask_with_two_processes(strict_gateway, [tmp_path, tmp_path], IGNORED)["PacingError"] > 0
 
 
 def test_nor_is_it_enough_that_each_process_keeps_them_by_itself(strict_gateway: PaperGateway, tmp_path: Path) -> None:
     answers = ask_with_two_processes(strict_gateway, [tmp_path / "one", tmp_path / "other"], KEPT)
     assert answers["PacingError"] > 0
+
+
+@pytest.mark.parametrize(("rules", "are_refused"), [({}, False), ({"open_requests": 999}, True)])
+def test_sixty_requests_at_once_are_fifty_at_a_time(
+    slow_gateway: PaperGateway, tmp_path: Path, rules: dict[str, float], are_refused: bool
+) -> None:
+    answers = ask_with_two_processes(slow_gateway, [tmp_path, tmp_path], rules, threads=30, smallest="5 mins")
+    assert ("PacingError" in answers) is are_refused
+    assert answers.total() == 60
