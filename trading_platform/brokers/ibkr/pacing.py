@@ -13,6 +13,7 @@ Fifty messages in a second are another rule, kept by the client library for each
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,9 +23,11 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from trading_platform.brokers.base import BrokerError
 from trading_platform.brokers.ibkr.shared_state import SharedState, Slots, Turns
 from trading_platform.domain.instruments import Instrument
 
+_log = logging.getLogger(__name__)
 _LOOK_AGAIN_SECONDS = 0.02
 _SHORTEST_SLEEP_SECONDS = 0.001
 
@@ -131,6 +134,7 @@ class HistoryPacer:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._directory = directory
         self._rules = rules
         self._longest_seconds = longest_seconds
         self._now = now
@@ -145,16 +149,29 @@ class HistoryPacer:
         """Wait until ``request`` may be sent. The block sends it and waits for its answer.
 
         Small bars queue by themselves: a wait of minutes for them delays nobody who asks for larger ones.
+
+        Raises:
+            BrokerError: what is under way can't be known, since the files can't be read or written. Nothing was sent.
         """
         with ExitStack() as held:
-            if request.is_small:
-                with self._small_requests.mine():
-                    self._wait_for_slot(held)
-                    name = self._wait_for_windows(request)
-                held.callback(self._end, name)
-            else:
-                self._wait_for_slot(held)
+            try:
+                self._wait(request, held)
+            except OSError as error:
+                msg = (
+                    f"requests for history can't be paced, so none is sent: {self._directory} can't be written "
+                    f"({error.strerror or error}): free some space or its permissions"
+                )
+                raise BrokerError(msg) from error
             yield
+
+    def _wait(self, request: PacedRequest, held: ExitStack) -> None:
+        if not request.is_small:
+            self._wait_for_slot(held)
+            return
+        with self._small_requests.mine():
+            self._wait_for_slot(held)
+            name = self._wait_for_windows(request)
+        held.callback(self._end, name)
 
     def _wait_for_slot(self, held: ExitStack) -> None:
         with self._all_requests.mine():
@@ -179,12 +196,16 @@ class HistoryPacer:
             self._sleep(max(wait, _SHORTEST_SLEEP_SECONDS))
 
     def _end(self, name: str) -> None:
-        with self._state.changing() as state:
-            now = self._now()
-            entries = _entries(state, self._rules, now)
-            if name in entries:
-                entries[name].ended = now
-            _keep(state, entries)
+        try:
+            with self._state.changing() as state:
+                now = self._now()
+                entries = _entries(state, self._rules, now)
+                if name in entries:
+                    entries[name].ended = now
+                _keep(state, entries)
+        except OSError as error:
+            # the answer is there and must not be lost; the request counts a little longer, as if its process had died
+            _log.warning("%s can't be written: %s", self._directory, error)
 
 
 def _until_there_is_room(entries: Iterable[PacedEntry], seconds: float, room: int, now: float) -> float:

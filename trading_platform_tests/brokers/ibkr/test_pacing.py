@@ -226,6 +226,16 @@ def test_a_request_that_fails_gives_its_place_back(tmp_path: Path) -> None:
             fail()
 
 
+def test_an_answer_is_not_lost_when_its_end_can_not_be_kept(tmp_path: Path) -> None:
+    time = Time()
+    limiter = pacer(tmp_path, time)
+    with limiter.admitted(small("same")):
+        (tmp_path / "small_bar_requests.draft").mkdir()  # where the next state would be written
+    (tmp_path / "small_bar_requests.draft").rmdir()
+    with limiter.admitted(small("same")):
+        assert sum(time.slept) == pytest.approx(80 + 15)
+
+
 @pytest.mark.parametrize(
     ("bar_size", "is_small"), [("1 secs", True), ("30 secs", True), ("1 min", False), ("1 hour", False)]
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError, GatewaySickError
+from trading_platform.brokers.base import BrokerConnectionError, BrokerError, BrokerTimeoutError, GatewaySickError
 from trading_platform.brokers.ibkr.breaker import BreakerPolicy, CircuitBreaker
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
@@ -118,6 +118,8 @@ def test_without_a_disk_to_keep_its_state_on_there_is_no_breaker_and_the_account
     assert broker.positions() is not None
     broker.cancel_all_orders()
     assert broker.troubles() == ()
+    with pytest.raises(BrokerError, match="can't be paced, so none is sent"):
+        bars(broker)
     with ScriptedGateway(scripts={START_API: lambda _: HANG_UP}) as gateway:
         lost = make_broker(port=gateway.port, state_dir=tmp_path / "no directory", breaker=PATIENT)
         with pytest.raises(BrokerConnectionError, match="closed the connection"):
