@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
-from trading_platform.domain.market_data.bars import DAILY, bar_length, bars_per_session
+from trading_platform.domain.market_data.bars import bars_per_session
 from trading_platform.domain.market_data.spans import MISSING, SessionSpans, nanoseconds
 from trading_platform.domain.signals.spec import BarSize
 
@@ -21,9 +21,8 @@ MAX_REQUEST_BARS = 8_000
 """What one answer holds at most, about. IBKR lets a request for bars of 5 seconds and more last up to 86400 S, 365 D,
 52 W, 12 M or 68 Y ("Max Duration Per Bar Size"), and asks for "only a few thousand bars" at a time ("Step Sizes"). A
 month of minutes, 8,580 bars, is answered within ten seconds; years of them are cut off."""
-MAX_DAYS, MAX_WEEKS, MAX_YEARS, MAX_SECONDS = 365, 52, 68, 86_400
+MAX_DAYS, MAX_WEEKS, MAX_YEARS = 365, 52, 68
 DAYS_PER_WEEK, SESSIONS_PER_WEEK = 7, 5
-_SHORTEST_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -82,29 +81,15 @@ def missing_ranges(
 
 
 def plan_requests(
-    needed: Collection[date],
-    bar_size: BarSize,
-    calendar: TradingCalendar,
-    now: datetime,
-    *,
-    since: datetime | None = None,
+    needed: Collection[date], bar_size: BarSize, calendar: TradingCalendar, now: datetime
 ) -> tuple[BarsRequest, ...]:
     """The fewest requests that cover the sessions ``needed``, oldest first, each within what IBKR allows.
 
     A request covers all that is needed within its span, also across sessions that are not. Where there is a choice,
     requests are parted at the longest gaps. A request ends at the close of its last session, or now (``None``) while
-    that is still to come.
-
-    Args:
-        needed: sessions that have opened by ``now``, in any order.
-        since: of the newest session only bars that start then or later are wanted. It makes the request shorter if
-            that session is the only one and still open.
+    that is still to come. ``needed`` are sessions that have opened by ``now``, in any order.
     """
     days = sorted(set(needed))
-    if len(days) == 1 and since is not None and bar_size != DAILY and now < calendar.close_of(days[0]):
-        seconds = (now - since + bar_length(bar_size)).total_seconds()  # the broker's now is a little later
-        if seconds <= MAX_SECONDS:
-            return (BarsRequest((days[0],), None, f"{max(ceil(seconds), _SHORTEST_SECONDS)} S"),)
     return tuple(_request(chunk, calendar, now) for chunk in _chunks(days, longest_request(bar_size, calendar)))
 
 

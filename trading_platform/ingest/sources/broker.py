@@ -31,15 +31,16 @@ class BrokerSource:
         since: datetime | None,
         now: datetime,
     ) -> SourcedBars:
-        """Ask for all of ``sessions``, or for the end of one that is still open.
+        """Ask for all of ``sessions``; ``since`` saves no request, so it is not looked at.
 
         Raises:
             NoDataError: no request had a bar.
             BrokerError: the broker refused one of the requests.
         """
+        del since
         calendar = get_calendar(instrument.calendar)
         origin = self._broker.instrument_details(instrument).data_origin
-        requests = plan_requests(sessions, bar_size, calendar, now, since=since)
+        requests = plan_requests(sessions, bar_size, calendar, now)
         parts: list[pd.DataFrame] = []
         nothing: NoDataError | None = None
         for request in requests:

@@ -111,19 +111,6 @@ def test_a_gap_is_not_bridged_for_nothing() -> None:
     assert (first.sessions, second.sessions) == (tuple(early), tuple(late))
 
 
-def test_a_tick_asks_for_what_is_new_in_the_session_that_is_open() -> None:
-    def plan(*sessions: date, bar_size: BarSize = "1 min", now: datetime = NOW) -> list[str]:
-        since = datetime(2013, 2, 28, 20, 30, tzinfo=UTC)
-        return [request.duration for request in plan_requests(sessions, bar_size, XNYS, now, since=since)]
-
-    assert plan(TODAY) == ["960 S"]  # fifteen minutes, and one bar for the broker's clock
-    assert plan(TODAY, bar_size="5 mins") == ["1200 S"]
-    assert plan(TODAY, bar_size="1 day") == ["1 D"]
-    assert plan(date(2013, 2, 27), TODAY) == ["2 D"]
-    assert plan(TODAY, now=datetime(2013, 2, 28, 21, tzinfo=UTC)) == ["1 D"]  # settled with all of it
-    assert plan(TODAY, now=datetime(2013, 2, 28, 20, 29, tzinfo=UTC)) == ["60 S"]
-
-
 MARKETS = st.sampled_from([XNYS, ALWAYS])
 BAR_SIZES = st.sampled_from(list(BAR_MINUTES))
 

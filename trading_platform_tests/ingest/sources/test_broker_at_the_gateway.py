@@ -36,14 +36,8 @@ def source() -> Iterator[BrokerSource]:
     gateway.stop_in_thread()
 
 
-def ask(
-    source: BrokerSource,
-    instrument: Instrument,
-    bar_size: BarSize,
-    sessions: list[date],
-    since: datetime | None = None,
-) -> SourcedBars:
-    return source.bars(instrument, bar_size, sessions, since=since, now=NOW)
+def ask(source: BrokerSource, instrument: Instrument, bar_size: BarSize, sessions: list[date]) -> SourcedBars:
+    return source.bars(instrument, bar_size, sessions, since=None, now=NOW)
 
 
 def labels(sent: SourcedBars, bar_size: BarSize, instrument: Instrument = AAPL) -> pd.Series[str]:
@@ -82,16 +76,6 @@ def test_what_lies_between_the_wanted_sessions_is_fetched_with_them_and_left_out
     sent = ask(source, AAPL, "5 mins", wanted)
     assert sent.requests == 1
     assert labels(sent, "5 mins").value_counts().to_dict() == {"2013-02-04": 78, "2013-02-26": 78}
-
-
-def test_within_the_session_only_the_end_is_asked_for(source: BrokerSource) -> None:
-    since = datetime(2013, 2, 27, 14, 50, tzinfo=timezone.utc)
-    whole, end = (ask(source, AAPL, "1 min", [TODAY], moment) for moment in (None, since))
-    assert len(whole.bars) == 31
-    wanted = whole.bars[whole.bars["ts_utc"] >= since]
-    got = end.bars[end.bars["ts_utc"] >= since]
-    assert got.reset_index(drop=True).equals(wanted.reset_index(drop=True))
-    assert len(end.bars) <= len(wanted) + 1
 
 
 def test_a_time_before_its_listing_is_no_data(source: BrokerSource) -> None:
