@@ -61,6 +61,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             read_only=settings.read_only,
             connect_timeout_seconds=settings.ibkr_connect_timeout_seconds,
             request_timeout_seconds=settings.ibkr_request_timeout_seconds,
+            state_dir=str(settings.home.absolute() / "ibkr"),
         ),
         "ledger": LedgerResource(),
         "lake": lake,

@@ -41,6 +41,18 @@ class ClientIdInUseError(BrokerConnectionError):
     """Another client is connected with the same client id (IBKR error 326)."""
 
 
+class GatewaySickError(BrokerConnectionError):
+    """Nothing was asked: too many requests in a row failed, and the next attempt is not due yet.
+
+    ``since_seconds``: for how long requests have been refused; ``retry_after_seconds``: when the next may go.
+    """
+
+    def __init__(self, message: str, *, since_seconds: float, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.since_seconds = since_seconds
+        self.retry_after_seconds = retry_after_seconds
+
+
 class AccountMismatchError(BrokerError):
     """The account is not the one configured, or a live account was reached in paper mode."""
 

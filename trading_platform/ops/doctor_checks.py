@@ -170,12 +170,15 @@ def check_broker() -> str:
     with build_resources(settings)["ibkr"].connect() as broker:
         skew = broker.server_time() - settings.clock.now()
         account, is_paper = broker.account, broker.is_paper
+        troubles = broker.troubles()
     if abs(skew) > LARGEST_SKEW:
         msg = (
             f"its clock is {skew.total_seconds():+.0f} s away from ours: synchronize this machine's clock (NTP), "
             "or look at the gateway's"
         )
         raise DoctorError(msg)
+    if troubles:
+        raise DoctorError("; ".join(troubles))
     kind = "paper" if is_paper else "LIVE"
     where = f"{settings.ibkr_host}:{settings.ibkr_port}"
     return f"{where}, {kind} account {account}, clock {skew.total_seconds():+.1f} s"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+
+from trading_platform.paper_gateway.pacing import HistoryRules
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class GatewayConfig:
         data_dir: Parquet or CSV bars to replay beside the bundled ones.
         state_path: file that orders and positions survive a restart in; None keeps them in memory.
         pacing_enabled: whether IBKR's limits are enforced (message rate, history, active orders).
+        history_rules: the limits for historical data.
         step_seconds: how often matching looks at the clock.
         max_clients: simultaneous API clients.
         unsubscribed: symbols without live market data, for which clients get error 354 or delayed ticks.
@@ -33,6 +36,7 @@ class GatewayConfig:
     data_dir: Path | None = None
     state_path: Path | None = None
     pacing_enabled: bool = True
+    history_rules: HistoryRules = field(default_factory=HistoryRules)
     step_seconds: float = 0.05
     max_clients: int = 32
     unsubscribed: frozenset[str] = frozenset()

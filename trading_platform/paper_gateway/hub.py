@@ -32,8 +32,11 @@ class Hub:
     market: Market
     venue: Venue
     faults: Faults
-    history_pacing: HistoryPacing = field(default_factory=HistoryPacing)
+    history_pacing: HistoryPacing = field(init=False)
     sessions: dict[int, Session] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.history_pacing = HistoryPacing(self.config.history_rules)
 
     def find(self, query: ContractQuery) -> list[Contract]:
         """Contracts that fit a description.

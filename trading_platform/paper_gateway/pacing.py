@@ -8,14 +8,24 @@ from dataclasses import dataclass, field
 
 MESSAGES_PER_SECOND = 50
 VIOLATIONS_BEFORE_DISCONNECT = 3
-OPEN_HISTORY_REQUESTS = 50
 ACTIVE_ORDERS_PER_SIDE = 20
 SMALL_BAR_SECONDS = 30
-IDENTICAL_WITHIN_SECONDS = 15.0
-BURST_SECONDS = 2.0
-BURST_REQUESTS = 6
-WINDOW_SECONDS = 600.0
-WINDOW_REQUESTS = 60
+
+
+@dataclass(frozen=True)
+class HistoryRules:
+    """IBKR's limits for requests of historical data; durations are seconds. Shorter ones make a test short.
+
+    ``answer_seconds`` is for how long a request is open before it is answered: 0 answers at once.
+    """
+
+    open_requests: int = 50
+    identical_within_seconds: float = 15.0
+    burst_seconds: float = 2.0
+    burst_refused_from: int = 6
+    window_seconds: float = 600.0
+    window_requests: int = 60
+    answer_seconds: float = 0.0
 
 
 class MessageRate:
@@ -57,6 +67,7 @@ class HistoryPacing:
     for BID_ASK count twice. A refused request does not count.
     """
 
+    rules: HistoryRules = field(default_factory=HistoryRules)
     _window: deque[tuple[float, int]] = field(default_factory=deque)
     _identical: dict[Hashable, float] = field(default_factory=dict)
     _bursts: dict[Hashable, deque[tuple[float, int]]] = field(default_factory=dict)
@@ -73,16 +84,20 @@ class HistoryPacing:
         """
         if bar_seconds > SMALL_BAR_SECONDS:
             return None
+        rules = self.rules
         burst = self._bursts.setdefault(stream, deque())
-        _forget(burst, now - BURST_SECONDS)
-        _forget(self._window, now - WINDOW_SECONDS)
+        _forget(burst, now - rules.burst_seconds)
+        _forget(self._window, now - rules.window_seconds)
         asked_before = self._identical.get(request)
-        if asked_before is not None and now - asked_before < IDENTICAL_WITHIN_SECONDS:
-            return "identical request within 15 seconds"
-        if _total(burst) + weight >= BURST_REQUESTS:
-            return "six or more requests for the same contract, exchange and tick type within two seconds"
-        if _total(self._window) + weight > WINDOW_REQUESTS:
-            return "more than 60 requests within ten minutes"
+        if asked_before is not None and now - asked_before < rules.identical_within_seconds:
+            return f"identical request within {rules.identical_within_seconds:g} seconds"
+        if _total(burst) + weight >= rules.burst_refused_from:
+            return (
+                f"{rules.burst_refused_from} or more requests for the same contract, exchange and tick type within "
+                f"{rules.burst_seconds:g} seconds"
+            )
+        if _total(self._window) + weight > rules.window_requests:
+            return f"more than {rules.window_requests} requests within {rules.window_seconds:g} seconds"
         self._identical[request] = now
         burst.append((now, weight))
         self._window.append((now, weight))
@@ -90,9 +105,10 @@ class HistoryPacing:
         return None
 
     def _drop_stale(self, now: float) -> None:
-        if len(self._identical) > 4 * WINDOW_REQUESTS:
-            self._identical = {k: t for k, t in self._identical.items() if now - t < IDENTICAL_WITHIN_SECONDS}
-            self._bursts = {k: d for k, d in self._bursts.items() if d and now - d[-1][0] < BURST_SECONDS}
+        rules = self.rules
+        if len(self._identical) > 4 * rules.window_requests:
+            self._identical = {k: t for k, t in self._identical.items() if now - t < rules.identical_within_seconds}
+            self._bursts = {k: d for k, d in self._bursts.items() if d and now - d[-1][0] < rules.burst_seconds}
 
 
 def _forget(entries: deque[tuple[float, int]], before: float) -> None:

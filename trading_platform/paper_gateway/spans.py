@@ -6,6 +6,7 @@ import calendar as months
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from trading_platform.domain.calendars import TradingCalendar
@@ -38,7 +39,12 @@ BAR_SECONDS = {
 }
 """Every bar size TWS knows, in seconds (a month counted as 30 days)."""
 
-_LONGEST_SECONDS = {1: 2000, 5: 7200, 10: 14_400, 15: 14_400, 30: 28_800}
+_SMALLEST_BAR = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
+"""Smallest bar, in seconds, that a duration in each unit may ask for (IBKR, "Step Sizes")."""
+_LONGEST = {"S": DAY_SECONDS, "D": 365, "W": 52, "M": 12, "Y": 68}
+"""The most of each unit (IBKR, "Max Duration Per Bar Size")."""
+_LONGEST_OF_ONE_SECOND = 2000
+_NAMES = {"D": "days", "W": "weeks", "M": "months"}
 _DURATION = re.compile(r"(\d+) ([SDWMY])")
 
 
@@ -66,22 +72,28 @@ def parse_duration(text: str, seconds_per_bar: int) -> Duration:
     """Read a duration such as "30 D".
 
     Raises:
-        RequestError: 321, it is none, or too long for its unit; 162, too long for bars under a minute.
+        RequestError: 321, it is none, or too long for its unit; 162, too long for so small bars.
     """
     found = _DURATION.fullmatch(text.strip())
     if found is None or int(found[1]) == 0:
         refuse_invalid("Historical data query duration is invalid. Use an integer, a space and one of S, D, W, M, Y")
     duration = Duration(int(found[1]), found[2])
-    if duration.unit == "D" and duration.count > 365:
-        refuse_invalid("Historical data requests for durations longer than 365 days must be made in years.")
-    if duration.unit == "M" and duration.count > 12:
-        refuse_invalid("Historical data requests for durations longer than 12 months must be made in years.")
-    if duration.unit == "S" and duration.count > DAY_SECONDS:
-        refuse_invalid("Historical data requests for durations longer than 86400 seconds must be made in days.")
-    longest = _LONGEST_SECONDS.get(seconds_per_bar)
-    if longest is not None and (duration.unit != "S" or duration.count > longest):
+    if duration.count > _LONGEST[duration.unit]:
+        _refuse_length(duration.unit)
+    is_too_long = seconds_per_bar == 1 and duration.count > _LONGEST_OF_ONE_SECOND
+    if is_too_long or seconds_per_bar < _SMALLEST_BAR[duration.unit]:
         refuse_history("Time length exceed max.")
     return duration
+
+
+def _refuse_length(unit: str) -> NoReturn:
+    if unit == "S":
+        refuse_invalid(f"Historical data request for greater than {DAY_SECONDS} seconds rejected.")
+    if unit == "Y":
+        refuse_invalid("Historical data requested duration is invalid.")
+    refuse_invalid(
+        f"Historical data requests for durations longer than {_LONGEST[unit]} {_NAMES[unit]} must be made in years."
+    )
 
 
 def span_start(calendar: TradingCalendar, end: datetime, duration: Duration, *, is_daily: bool) -> datetime | None:
@@ -109,7 +121,7 @@ def midnight(session: date) -> datetime:
 def _first_session(calendar: TradingCalendar, last: date, end: datetime, duration: Duration) -> date:
     if duration.unit == "D":
         return calendar.offset(last, 1 - duration.count)
-    ended = end.astimezone(calendar.time_zone).date()
+    ended = (end - timedelta(microseconds=1)).astimezone(calendar.time_zone).date()
     if duration.unit == "W":
         after = ended - timedelta(weeks=duration.count)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import dagster as dg
@@ -35,6 +36,9 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
     request_timeout_seconds: float = Field(default=30.0, gt=0, description="Longest wait for an answer.")
     read_attempts: int = Field(default=4, ge=1, description="Attempts of a read. An order has one.")
     retry_wait_seconds: float = Field(default=0.5, gt=0, description="First back-off of a read; it doubles.")
+    state_dir: str | None = Field(
+        default=None, description="Where the processes that use the gateway share its pacing and its circuit breaker."
+    )
 
     _broker: IBKRBroker | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -69,6 +73,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         request_timeout_seconds=self.request_timeout_seconds,
                         read_attempts=self.read_attempts,
                         retry_wait_seconds=self.retry_wait_seconds,
+                        state_dir=Path(self.state_dir) if self.state_dir else None,
                     )
                 )
             return self._broker

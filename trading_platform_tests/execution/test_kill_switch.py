@@ -11,8 +11,11 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from trading_platform.brokers.base import BrokerConnectionError
+from trading_platform.brokers.ibkr.breaker import BreakerPolicy, CircuitBreaker
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
+from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
 from trading_platform.clock import ManualClock
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.model import OrderRequest, OrderStatus
@@ -109,6 +112,19 @@ def buy_and_fill(ledger: Ledger, broker: IBKRBroker, clock: ManualClock, *symbol
     )
     orders = await_fills(ledger, broker, report, clock=clock, run_id="run", wait_seconds=10, poll_seconds=0.05)
     assert [order.status for order in orders] == [OrderStatus.FILLED] * len(symbols)
+
+
+def test_a_gateway_that_was_sick_a_moment_ago_does_not_hold_it_up(ledger, connect, gateway, clock, tmp_path):
+    state = SharedState(gateway_directory(tmp_path, "127.0.0.1", gateway.port) / "gateway_circuit.json")
+    circuit = CircuitBreaker(state, "the gateway", BreakerPolicy(probe_seconds=600), longest_seconds=80)
+    for number in range(BreakerPolicy().failures):
+        circuit.failed(BrokerConnectionError("it was gone"), f"number {number}")
+    broker = connect(10, state_dir=tmp_path)
+    broker.place_order(INSTRUMENTS["IBM"], resting("IBM"))
+    assert circuit.is_open
+    report = stop(ledger, broker, clock)
+    assert report.is_complete
+    assert report.cancelled == ("hand.IBM.1",)
 
 
 def test_open_orders_of_every_client_are_cancelled_confirmed_and_recorded(ledger, connect, clock):

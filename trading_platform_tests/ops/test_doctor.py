@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from trading_platform.brokers.base import BrokerTimeoutError
+from trading_platform.brokers.ibkr.breaker import BreakerPolicy, CircuitBreaker
+from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
+from trading_platform.clock import SystemClock
 from trading_platform.ops import doctor_checks as checks
 from trading_platform.ops.databases import DatabaseDownError
 from trading_platform.ops.doctor import Findings, NotCheckedError
 from trading_platform.ops.local import LocalPlatformError, environment_restored, export
+from trading_platform.paper_gateway.config import GatewayConfig
+from trading_platform.paper_gateway.server import PaperGateway
 from trading_platform.settings import get_settings
 
 
@@ -86,3 +92,19 @@ def test_little_room_is_an_illness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "ROOMY_BYTES", 1 << 60)
     with pytest.raises(checks.DoctorError, match="make room"):
         checks.check_home()
+
+
+def test_history_that_is_left_alone_after_failures_is_named_by_the_line_of_the_broker(tmp_path: Path) -> None:
+    gateway = PaperGateway(GatewayConfig(port=0), SystemClock().now).start_in_thread()
+    try:
+        export({"ibkr_port": gateway.port})
+        assert "paper account DU1000000" in checks.check_broker()
+        directory = gateway_directory(tmp_path / "home" / "ibkr", "127.0.0.1", gateway.port)
+        state = SharedState(directory / "history_circuit.json")
+        circuit = CircuitBreaker(state, "historical data", BreakerPolicy(), longest_seconds=80)
+        for symbol in ("AAPL", "FB", "GOOG", "IBM", "MSFT"):
+            circuit.failed(BrokerTimeoutError(f"bars of {symbol}: no answer"), symbol)
+        with pytest.raises(checks.DoctorError, match=r"historical data of the gateway.*bars of MSFT: no answer"):
+            checks.check_broker()
+    finally:
+        gateway.stop_in_thread()

@@ -50,10 +50,10 @@ def broken_rules(requests: list[tuple[float, str, str, int, int]]) -> list[str]:
         pytest.param([(0, "a", "s", SMALL, 1), (14.9, "a", "s", SMALL, 1)], ["", "identical"], id="identical"),
         pytest.param([(0, "a", "s", SMALL, 1), (15.0, "a", "s", SMALL, 1)], ["", ""], id="identical later"),
         pytest.param([(0, "a", "s", LARGE, 1)] * 100, [""] * 100, id="larger bars are not limited"),
-        pytest.param([(0, str(i), "s", SMALL, 1) for i in range(6)], [""] * 5 + ["six"], id="burst"),
+        pytest.param([(0, str(i), "s", SMALL, 1) for i in range(6)], [""] * 5 + ["6"], id="burst"),
         pytest.param([(0, str(i), str(i), SMALL, 1) for i in range(6)], [""] * 6, id="burst on many contracts"),
         pytest.param([(i * 0.5, str(i), "s", SMALL, 1) for i in range(12)], [""] * 12, id="no burst"),
-        pytest.param([(0, str(i), "s", SMALL, 2) for i in range(3)], ["", "", "six"], id="BID_ASK counts twice"),
+        pytest.param([(0, str(i), "s", SMALL, 2) for i in range(3)], ["", "", "6"], id="BID_ASK counts twice"),
         pytest.param(
             [(i, str(i), str(i), SMALL, 1) for i in range(61)], [""] * 60 + ["more"], id="sixty in ten minutes"
         ),

@@ -46,6 +46,7 @@ def test_daily_spans_start_at_midnight_of_the_first_sessions_date() -> None:
 def test_a_market_that_never_closes_counts_calendar_days() -> None:
     always = get_calendar(ALWAYS_OPEN)
     assert span_start(always, utc("2013-03-02T12:00"), Duration(2, "D"), is_daily=False) == utc("2013-03-01T00:00")
+    assert span_start(always, utc("2013-03-02T00:00"), Duration(1, "W"), is_daily=False) == utc("2013-02-23T00:00")
     assert span_start(always, utc("2013-03-02T12:00"), Duration(3600, "S"), is_daily=False) == utc("2013-03-02T11:00")
 
 
@@ -63,14 +64,28 @@ def test_a_span_beyond_the_calendar_has_no_start() -> None:
         ("366 D", 86_400, 321),
         ("13 M", 86_400, 321),
         ("90000 S", 60, 321),
-        ("1 D", 30, 162),
+        ("53 W", 86_400, 321),
+        ("69 Y", 86_400, 321),
         ("2001 S", 1, 162),
+        ("1 D", 1, 162),
+        ("1 W", 5, 162),
+        ("1 M", 15, 162),
+        ("1 Y", 30, 162),
     ],
 )
 def test_a_bad_duration_is_refused(text: str, seconds: int, code: int) -> None:
     with pytest.raises(RequestError) as refused:
         parse_duration(text, seconds)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2000 S", 1), ("1 D", 5), ("1 W", 10), ("1 M", 30), ("1 Y", 60), ("365 D", 60), ("52 W", 60), ("68 Y", 86_400)],
+)
+def test_the_longest_durations_are_taken(text: str, seconds: int) -> None:
+    count, unit = text.split()
+    assert parse_duration(text, seconds) == Duration(int(count), unit)
 
 
 def test_a_bad_bar_size_is_refused_with_the_legal_ones() -> None:

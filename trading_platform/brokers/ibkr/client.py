@@ -2,6 +2,15 @@
 
 Every call may come from any thread; the work is done on the process's broker loop. Reads repeat themselves
 (``retry``), reconnecting when needed, and so does the global cancel; placing and cancelling one order never do.
+
+What stands between a call and the gateway:
+
+- Requests for bars wait until IBKR's pacing rules allow them (``pacing``).
+- Bars, contract details and quotes are refused while the gateway is sick (``breaker``). For bars there is a second
+  circuit: IBKR's historical data can be down while the rest is well.
+- Reads of the account, which orders, reconciliation and the kill switch depend on, are never refused: while the gateway
+  is sick they have one attempt, and an answer closes the circuit for everybody.
+- Placing, cancelling, what-if and the global cancel know nothing of the breaker.
 """
 
 from __future__ import annotations
@@ -11,13 +20,17 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trading_platform.brokers.base import ReadOnlyError
 from trading_platform.brokers.ibkr import translate
+from trading_platform.brokers.ibkr.breaker import CircuitBreaker, admitted, watched
 from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, is_paper_account
 from trading_platform.brokers.ibkr.loop import import_on_loop, shared_loop
+from trading_platform.brokers.ibkr.pacing import HistoryPacer, PacedRequest
 from trading_platform.brokers.ibkr.retry import RetryPolicy, retrying
+from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import (
     AccountSummary,
@@ -31,6 +44,7 @@ from trading_platform.domain.orders.model import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from ib_insync.objects import BarData
 
 # ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
 import_on_loop("trading_platform.brokers.ibkr.brackets")
@@ -56,6 +70,10 @@ class IBKRBroker:
             first_pacing_wait=config.pacing_wait_seconds,
             longest_wait=config.max_retry_wait_seconds,
         )
+        directory = gateway_directory(config.state_dir, config.host, config.port)
+        self._pacer = HistoryPacer(directory, config.pacing, longest_seconds=config.longest_call_seconds)
+        self._gateway = self._circuit(directory, "gateway", f"the gateway at {config.address}")
+        self._history = self._circuit(directory, "history", f"historical data of the gateway at {config.address}")
         self._pid = 0
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -78,7 +96,7 @@ class IBKRBroker:
     def account(self) -> str:
         """The account id all orders go to. Connects to learn it when none is configured."""
         if self._config.account is None:
-            self._retry(_nothing)
+            retrying(self.connect, self._policy)
         return self._config.account or ""
 
     @property
@@ -92,7 +110,7 @@ class IBKRBroker:
 
     def instrument_details(self, instrument: Instrument) -> InstrumentDetails:
         """Resolve one instrument; ``data_origin`` is "broker" unless the paper market says otherwise."""
-        return self._retry(lambda connection: requests.instrument_details(connection, instrument))
+        return self._ask(lambda connection: requests.instrument_details(connection, instrument))
 
     def historical_bars(
         self,
@@ -105,22 +123,40 @@ class IBKRBroker:
         is_adjusted: bool = False,
     ) -> pd.DataFrame:
         """Trades bars (AGGTRADES for crypto, midpoints for foreign exchange), never an empty frame."""
-        bars = self._retry(
-            lambda connection: requests.historical_bars(
-                connection,
-                instrument,
-                end=end,
-                duration=duration,
-                bar_size=bar_size,
-                regular_hours_only=regular_hours_only,
-                is_adjusted=is_adjusted,
-            )
+        paced = PacedRequest.of(
+            instrument,
+            translate.what_to_show(instrument, is_adjusted=is_adjusted),
+            end=end,
+            duration=duration,
+            bar_size=bar_size,
+            regular_hours_only=regular_hours_only,
+            rules=self._config.pacing,
         )
+
+        def attempt() -> list[BarData]:
+            with (
+                admitted(self._history, self._gateway),
+                self._pacer.admitted(paced),
+                watched(self._gateway, self._history, subject=paced.stream),
+            ):
+                return self._run(
+                    lambda connection: requests.historical_bars(
+                        connection,
+                        instrument,
+                        end=end,
+                        duration=duration,
+                        bar_size=bar_size,
+                        regular_hours_only=regular_hours_only,
+                        is_adjusted=is_adjusted,
+                    )
+                )
+
+        bars = retrying(attempt, self._policy)
         return translate.to_frame(bars)
 
     def quote(self, instrument: Instrument) -> Quote:
         """A snapshot; ``ts_utc`` is the last trade's time, or the server's clock where IBKR gives none."""
-        return self._retry(lambda connection: requests.quote(connection, instrument))
+        return self._ask(lambda connection: requests.quote(connection, instrument))
 
     def place_order(self, instrument: Instrument, request: OrderRequest) -> BrokerOrder:
         """Send one order, once, and wait for the acknowledgement."""
@@ -150,7 +186,7 @@ class IBKRBroker:
         Unlike a single order's cancellation it is repeated when the connection fails: asking twice does no harm.
         """
         self._require_writable("open orders were not cancelled")
-        self._retry(orders.cancel_all_orders)
+        retrying(lambda: self._run(orders.cancel_all_orders), self._policy)
 
     def open_orders(self) -> Sequence[BrokerOrder]:
         """All open orders of the account, of every API client."""
@@ -177,8 +213,36 @@ class IBKRBroker:
             msg = f"{consequence}: the connection is read-only. Unset TRADING_PLATFORM_READ_ONLY to trade"
             raise ReadOnlyError(msg)
 
+    def troubles(self) -> tuple[str, ...]:
+        """What is refused because it failed too often, one sentence each; empty when all is well."""
+        sentences = (circuit.trouble() for circuit in (self._gateway, self._history))
+        return tuple(sentence for sentence in sentences if sentence is not None)
+
+    def _circuit(self, directory: Path, name: str, where: str) -> CircuitBreaker:
+        return CircuitBreaker(
+            SharedState(directory / f"{name}_circuit.json"),
+            where,
+            self._config.breaker,
+            longest_seconds=self._config.longest_call_seconds,
+        )
+
+    def _ask(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """A read that can wait: refused while the gateway is sick."""
+
+        def attempt() -> T:
+            with admitted(self._gateway), watched(self._gateway):
+                return self._run(work)
+
+        return retrying(attempt, self._policy)
+
     def _retry(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-        return retrying(lambda: self._run(work), self._policy)
+        """A read that must not wait: while the gateway is sick it has one attempt."""
+
+        def attempt() -> T:
+            with watched(self._gateway):
+                return self._run(work)
+
+        return retrying(attempt, replace(self._policy, attempts=1) if self._gateway.is_open else self._policy)
 
     def _run(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         return shared_loop().run(self._once(work))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from trading_platform.brokers.base import AccountMismatchError
+from trading_platform.brokers.ibkr.breaker import BreakerPolicy
+from trading_platform.brokers.ibkr.pacing import PacingRules
 from trading_platform.domain.orders.guards import live_confirmation
 
 TradingMode = Literal["paper", "live"]
@@ -21,6 +24,9 @@ class IBKRConfig:
     ``max_messages_per_second`` is what is sent at most (IBKR allows 50; 0: no limit, which only a paper gateway without
     pacing bears). Mode live needs ``live_confirmation``, the sentence that
     ``domain.orders.guards.live_confirmation`` asks for.
+
+    ``state_dir`` is where all processes that use the gateway keep what they share about it: which requests for history
+    are under way, and whether it is sick. Without one this process shares it with nobody.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +45,14 @@ class IBKRConfig:
     max_retry_wait_seconds: float = 30.0
     commission_wait_seconds: float = 2.0
     max_messages_per_second: int = 45
+    state_dir: Path | None = None
+    pacing: PacingRules = field(default_factory=PacingRules)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+
+    @property
+    def longest_call_seconds(self) -> float:
+        """What one attempt of a request can take at most, with room for a connection that is being closed."""
+        return 2 * (self.connect_timeout_seconds + self.request_timeout_seconds)
 
     @property
     def address(self) -> str:

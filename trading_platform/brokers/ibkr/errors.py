@@ -100,7 +100,11 @@ def request_error(code: int, text: str, what: str) -> BrokerError:
 
 def _kind_of(code: int, text: str) -> tuple[type[BrokerError], str]:
     for applies, kind, advice in (
-        (code in _PACING or (code == 162 and "pacing" in text), PacingError, "Too many requests: wait, then ask again"),
+        (
+            code in _PACING or (code == 162 and "pacing" in text) or (code == 322 and "simultaneous" in text),
+            PacingError,
+            "Too many requests: wait, then ask again",
+        ),
         (
             code == 162 and ("no data" in text or "returned no" in text),
             NoDataError,

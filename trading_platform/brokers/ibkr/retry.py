@@ -11,7 +11,13 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, before_sleep_log, retry_if_exception, stop_after_attempt
 
-from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError, NotAGatewayError, PacingError
+from trading_platform.brokers.base import (
+    BrokerConnectionError,
+    BrokerTimeoutError,
+    GatewaySickError,
+    NotAGatewayError,
+    PacingError,
+)
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -37,7 +43,8 @@ def retrying(read: Callable[[], T], policy: RetryPolicy, sleep: Callable[[float]
     """Call ``read`` until it answers, waiting longer and longer after pacing, time-outs and lost connections.
 
     The wait is drawn evenly between half of its bound and its bound, so that clients which failed together do
-    not come back together. The last error is raised as it is. What listens but is no gateway is not asked again.
+    not come back together. The last error is raised as it is. What listens but is no gateway is not asked again, nor
+    is a gateway that the circuit breaker keeps us away from.
     """
     attempts = Retrying(
         retry=retry_if_exception(_is_worth_another_try),
@@ -51,7 +58,7 @@ def retrying(read: Callable[[], T], policy: RetryPolicy, sleep: Callable[[float]
 
 
 def _is_worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, _RETRIED) and not isinstance(error, NotAGatewayError)
+    return isinstance(error, _RETRIED) and not isinstance(error, (NotAGatewayError, GatewaySickError))
 
 
 def _wait(state: RetryCallState, policy: RetryPolicy) -> float:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from math import ceil
 
 import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
+from trading_platform.domain.market_data.bars import bars_per_session
 from trading_platform.domain.market_data.spans import MISSING, SessionSpans, nanoseconds
 from trading_platform.domain.signals.spec import BarSize
 
-# IBKR, "Historical Data Limitations", valid duration per bar size; beyond 365 D a request must be in years
-MAX_REQUEST_DAYS: dict[BarSize, int] = {"1 min": 1, "5 mins": 7, "15 mins": 7, "1 hour": 30, "1 day": 365}
+MAX_REQUEST_BARS = 8_000
+"""What one answer holds at most, about. IBKR lets a request for bars of 5 seconds and more last up to 86400 S, 365 D,
+52 W, 12 M or 68 Y ("Max Duration Per Bar Size"), and asks for "only a few thousand bars" at a time ("Step Sizes"). A
+month of minutes, 8,580 bars, is answered within ten seconds; years of them are cut off."""
+MAX_DAYS, MAX_WEEKS, MAX_YEARS = 365, 52, 68
+DAYS_PER_WEEK, SESSIONS_PER_WEEK = 7, 5
 
 
 @dataclass(frozen=True)
 class BarsRequest:
     """One historical-data request that covers ``sessions``.
 
-    ``end`` is tz-aware UTC, ``None`` for now; ``duration`` is TWS's, e.g. "30 D". The answer may reach further
+    ``end`` is tz-aware UTC, ``None`` for now; ``duration`` is TWS's, e.g. "4 W". The answer may reach further
     back than asked: drop what is not in ``sessions``.
     """
 
@@ -72,41 +80,66 @@ def missing_ranges(
     return tuple(tuple(run) for run in runs)
 
 
-def plan_request(
-    sessions: Sequence[date], bar_size: BarSize, calendar: TradingCalendar, now: datetime
-) -> tuple[datetime | None, str]:
-    """End and TWS duration of one request that covers ``sessions``.
-
-    The end is the last session's close, or ``None`` (now) while that is still to come. The duration counts
-    calendar days: TWS counts days of trading, so that more is covered than needed, never less.
-
-    Raises:
-        ValueError: no session, or more than one request may ask for (see :func:`plan_requests`).
-    """
-    if not sessions:
-        msg = "no sessions to ask for"
-        raise ValueError(msg)
-    first, last = min(sessions), max(sessions)
-    days = (last - first).days + 1
-    if days > MAX_REQUEST_DAYS[bar_size]:
-        msg = f"{days} days of {bar_size} bars are too much for one request: at most {MAX_REQUEST_DAYS[bar_size]}"
-        raise ValueError(msg)
-    close = calendar.close_of(last)
-    return (close if close <= now else None), f"{days} D"
-
-
 def plan_requests(
-    ranges: Sequence[Sequence[date]], bar_size: BarSize, calendar: TradingCalendar, now: datetime
+    needed: Collection[date], bar_size: BarSize, calendar: TradingCalendar, now: datetime
 ) -> tuple[BarsRequest, ...]:
-    """The requests that cover all ``ranges`` of sessions, oldest first, each within IBKR's limits."""
-    requests: list[BarsRequest] = []
-    for run in ranges:
-        chunk: list[date] = []
-        for session in sorted(run):
-            if chunk and (session - chunk[0]).days + 1 > MAX_REQUEST_DAYS[bar_size]:
-                requests.append(BarsRequest(tuple(chunk), *plan_request(chunk, bar_size, calendar, now)))
-                chunk = []
-            chunk.append(session)
-        if chunk:
-            requests.append(BarsRequest(tuple(chunk), *plan_request(chunk, bar_size, calendar, now)))
-    return tuple(requests)
+    """The fewest requests that cover the sessions ``needed``, oldest first, each within what IBKR allows.
+
+    A request covers all that is needed within its span, also across sessions that are not. Where there is a choice,
+    requests are parted at the longest gaps. A request ends at the close of its last session, or now (``None``) while
+    that is still to come. ``needed`` are sessions that have opened by ``now``, in any order.
+    """
+    days = sorted(set(needed))
+    return tuple(_request(chunk, calendar, now) for chunk in _chunks(days, longest_request(bar_size, calendar)))
+
+
+@lru_cache(maxsize=64)
+def longest_request(bar_size: BarSize, calendar: TradingCalendar) -> int:
+    """How many calendar days one request may cover: whole years beyond one year."""
+    sessions = max(MAX_REQUEST_BARS // bars_per_session(bar_size, calendar), 1)
+    weeks, rest = divmod(sessions, SESSIONS_PER_WEEK)
+    days = sessions if calendar.is_always_open else weeks * DAYS_PER_WEEK or rest
+    years = min(days // MAX_DAYS, MAX_YEARS)
+    return years * MAX_DAYS or days
+
+
+def _chunks(days: Sequence[date], longest: int) -> Iterator[Sequence[date]]:
+    """``days``, ascending, in the fewest runs that last at most ``longest`` calendar days each."""
+    # rest[k]: from which position on k runs are enough
+    rest = [len(days)]
+    while rest[-1] > 0:
+        last = days[rest[-1] - 1]
+        rest.append(bisect_left(days, last - timedelta(days=longest - 1)))
+    start = 0
+    for following in rest[-2::-1]:
+        latest = bisect_right(days, days[start] + timedelta(days=longest - 1))
+        # the next run may start anywhere from `following` to `latest`
+        stop = max(range(max(following, start + 1), latest + 1), key=lambda position: (_gap(days, position), position))
+        yield days[start:stop]
+        start = stop
+
+
+def _gap(days: Sequence[date], position: int) -> int:
+    """Calendar days between the day at ``position`` and the one before it; 0 at the end."""
+    return (days[position] - days[position - 1]).days if position < len(days) else 0
+
+
+def _request(sessions: Sequence[date], calendar: TradingCalendar, now: datetime) -> BarsRequest:
+    close = calendar.close_of(sessions[-1])
+    return BarsRequest(
+        tuple(sessions), close if close <= now else None, _duration((sessions[-1] - sessions[0]).days + 1, calendar)
+    )
+
+
+def _duration(days: int, calendar: TradingCalendar) -> str:
+    """TWS's word for at least so many calendar days.
+
+    TWS counts days as days of trading, and weeks and years by the calendar: on an exchange weeks bring less that was
+    not asked for. Read the other way round, neither would bring too little.
+    """
+    weeks = ceil(days / DAYS_PER_WEEK)
+    if days < DAYS_PER_WEEK or (calendar.is_always_open and days <= MAX_DAYS):
+        return f"{days} D"
+    if not calendar.is_always_open and weeks <= MAX_WEEKS:
+        return f"{weeks} W"
+    return f"{ceil(days / MAX_DAYS)} Y"

@@ -11,7 +11,7 @@ from trading_platform.brokers.base import Broker, NoDataError
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import session_labels
-from trading_platform.domain.market_data.history import missing_ranges, plan_requests
+from trading_platform.domain.market_data.history import plan_requests
 from trading_platform.domain.signals.spec import BarSize
 from trading_platform.ingest.sources.base import BAR_COLUMNS, SourcedBars
 
@@ -40,7 +40,7 @@ class BrokerSource:
         del since
         calendar = get_calendar(instrument.calendar)
         origin = self._broker.instrument_details(instrument).data_origin
-        requests = plan_requests(missing_ranges(sessions, (), calendar), bar_size, calendar, now)
+        requests = plan_requests(sessions, bar_size, calendar, now)
         parts: list[pd.DataFrame] = []
         nothing: NoDataError | None = None
         for request in requests:

@@ -20,7 +20,6 @@ from trading_platform.paper_gateway.messages.contracts import ContractQuery
 from trading_platform.paper_gateway.messages.ids import Incoming
 from trading_platform.paper_gateway.messages.times import parse_instant
 from trading_platform.paper_gateway.model import Bar, Contract
-from trading_platform.paper_gateway.pacing import OPEN_HISTORY_REQUESTS
 from trading_platform.paper_gateway.spans import DAY_SECONDS, bar_seconds, midnight, parse_duration, span_start
 
 if TYPE_CHECKING:
@@ -65,6 +64,25 @@ class HistoryStream:
                 self.session.send(messages.historical_data_update(self.request.request_id, bar, self.style))
 
 
+@dataclass
+class PendingHistory:
+    """A request that is open until its answer is due."""
+
+    session: Session
+    request: messages.HistoryRequest
+    contract: Contract
+    span: Span
+    interval_seconds: float
+
+    def refresh(self) -> None:
+        """Answer, and close the request."""
+        self.session.unsubscribe(_KIND, self.request.request_id)
+        try:
+            _answer(self.session, self.request, self.contract, self.span)
+        except RequestError as error:
+            self.session.error(self.request.request_id, error.code, error.text)
+
+
 def historical_data(session: Session, reader: FieldReader) -> None:
     """Send bars; with keep-up-to-date, the newest one again whenever it changes."""
     request = messages.HistoryRequest.read(reader)
@@ -72,17 +90,24 @@ def historical_data(session: Session, reader: FieldReader) -> None:
         refuse_processing("Duplicate ticker ID for API historical data query")
     contract = session.hub.one(request.query)
     seconds = bar_seconds(request.bar_size)
-    is_daily = seconds >= DAY_SECONDS
     _check_what(request, contract)
     if request.keep_up_to_date and request.end:
         refuse_invalid("The end date must be empty for a request that is kept up to date")
     span = _span(session.hub, request, contract, seconds)
     _check_pacing(session, request, contract, seconds)
+    pending = PendingHistory(session, request, contract, span, session.hub.config.history_rules.answer_seconds)
+    if pending.interval_seconds:
+        session.subscribe(_KIND, request.request_id, pending)
+    else:
+        _answer(session, request, contract, span)
+
+
+def _answer(session: Session, request: messages.HistoryRequest, contract: Contract, span: Span) -> None:
     bars = _bars(session.hub, contract, request, span)
     if not bars:
         asked = f"{contract.symbol}@{request.query.exchange or contract.exchange} {request.what.title()}"
         refuse_history(f"HMDS query returned no data: {asked}")
-    style = messages.BarFormat(is_daily, request.date_format, contract.time_zone)
+    style = messages.BarFormat(bar_seconds(request.bar_size) >= DAY_SECONDS, request.date_format, contract.time_zone)
     session.send(messages.historical_data(request.request_id, bars, style, span.start, span.until))
     if request.keep_up_to_date:
         session.subscribe(_KIND, request.request_id, HistoryStream(session, request, contract, style, bars[-1]))
@@ -155,8 +180,9 @@ def _check_pacing(session: Session, request: messages.HistoryRequest, contract: 
     if not hub.config.pacing_enabled:
         return
     open_requests = sum(kind == _KIND for other in hub.sessions.values() for kind, _ in other.streams)
-    if open_requests >= OPEN_HISTORY_REQUESTS:
-        refuse_processing(f"Only {OPEN_HISTORY_REQUESTS} simultaneous API historical data requests allowed.")
+    allowed = hub.config.history_rules.open_requests
+    if open_requests >= allowed:
+        refuse_processing(f"Only {allowed} simultaneous API historical data requests allowed.")
     stream = (contract.con_id, request.query.exchange, request.what)
     identical = (*stream, request.end, request.bar_size, request.duration, request.regular_hours_only)
     weight = 2 if request.what == "BID_ASK" else 1

@@ -16,6 +16,7 @@ from trading_platform.brokers.base import (
     UnknownInstrumentError,
 )
 from trading_platform.brokers.ibkr.client import IBKRBroker
+from trading_platform.brokers.ibkr.pacing import PacingRules
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.paper_gateway.config import GatewayConfig
@@ -160,7 +161,7 @@ def test_quotes_leave_nothing_behind_in_the_library(broker: IBKRBroker) -> None:
 def test_a_pacing_violation_is_a_pacing_error(make_broker: BrokerFactory) -> None:
     gateway = PaperGateway(GatewayConfig(port=0), lambda: MOMENT).start_in_thread()
     try:
-        broker = make_broker(port=gateway.port)
+        broker = make_broker(port=gateway.port, pacing=PacingRules(identical_seconds=0))  # of ours, which is too quick
 
         def ask() -> None:
             broker.historical_bars(AAPL, end=None, duration="600 S", bar_size="30 secs")

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, datetime, timedelta, timezone
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.calendars import ALWAYS_OPEN, TradingCalendar, get_calendar
+from trading_platform.domain.market_data.bars import bars_per_session
 from trading_platform.domain.market_data.history import (
-    MAX_REQUEST_DAYS,
+    MAX_REQUEST_BARS,
     BarsRequest,
     complete_sessions,
+    longest_request,
     look_back,
     missing_ranges,
-    plan_request,
     plan_requests,
 )
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize
+from trading_platform.paper_gateway.spans import parse_duration, span_start
 
 UTC = timezone.utc
 XNYS = get_calendar("XNYS")
+ALWAYS = get_calendar(ALWAYS_OPEN)
 NOW = datetime(2013, 2, 28, 20, 45, tzinfo=UTC)
 TODAY = date(2013, 2, 28)
 SESSIONS = XNYS.sessions(date(2011, 1, 3), TODAY)
@@ -58,44 +62,120 @@ def test_missing_sessions_form_runs_that_weekends_do_not_break() -> None:
     )
 
 
+def asked(*sessions: date, bar_size: BarSize = "5 mins", now: datetime = NOW) -> list[tuple[datetime | None, str]]:
+    return [(request.end, request.duration) for request in plan_requests(sessions, bar_size, XNYS, now)]
+
+
 def test_a_request_ends_at_the_close_of_its_last_session_or_now() -> None:
-    assert plan_request([date(2013, 2, 22), date(2013, 2, 25)], "5 mins", XNYS, NOW) == (
-        datetime(2013, 2, 25, 21, tzinfo=UTC),
-        "4 D",
-    )
-    assert plan_request([TODAY], "1 min", XNYS, NOW) == (None, "1 D")
-
-
-def test_a_request_beyond_the_limits_of_ibkr_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 days of 1 min bars are too much for one request: at most 1"):
-        plan_request([date(2013, 2, 22), date(2013, 2, 25)], "1 min", XNYS, NOW)
-    with pytest.raises(ValueError, match="no sessions"):
-        plan_request([], "1 min", XNYS, NOW)
+    assert asked(date(2013, 2, 22), date(2013, 2, 25)) == [(datetime(2013, 2, 25, 21, tzinfo=UTC), "4 D")]
+    assert asked(TODAY, bar_size="1 min") == [(None, "1 D")]
+    assert asked() == []
 
 
 def test_a_cold_start_of_daily_history_is_one_request() -> None:
-    runs = missing_ranges(look_back(TODAY, 70, XNYS), set(), XNYS)
-    (request,) = plan_requests(runs, "1 day", XNYS, NOW)
-    assert request == BarsRequest(runs[0], None, "106 D")
+    needed = look_back(TODAY, 70, XNYS)
+    (request,) = plan_requests(needed, "1 day", XNYS, NOW)
+    assert request == BarsRequest(tuple(needed), None, "16 W")
 
 
-@given(
-    needed=st.lists(st.sampled_from(SESSIONS), unique=True),
-    complete=st.sets(st.sampled_from(SESSIONS)),
-    bar_size=st.sampled_from(list(BAR_MINUTES)),
+@pytest.mark.parametrize(
+    ("bar_size", "on_exchange", "around_the_clock"),
+    [("1 min", 28, 5), ("5 mins", 140, 27), ("15 mins", 365, 83), ("1 hour", 4 * 365, 333), ("1 day", 30 * 365, 7665)],
 )
-def test_the_requests_cover_each_missing_session_once_within_the_limits(
-    needed: list[date], complete: set[date], bar_size: BarSize
+def test_a_request_covers_as_many_days_as_make_a_few_thousand_bars(
+    bar_size: BarSize, on_exchange: int, around_the_clock: int
 ) -> None:
+    assert longest_request(bar_size, XNYS) == on_exchange
+    assert longest_request(bar_size, ALWAYS) == around_the_clock
+
+
+def test_years_of_minutes_are_a_request_a_month_and_years_of_days_are_one() -> None:
+    year = XNYS.sessions(date(2012, 1, 3), date(2012, 12, 31))
+    assert len(plan_requests(year, "1 min", XNYS, NOW)) == 13
+    assert len(plan_requests(year, "5 mins", XNYS, NOW)) == 3
+    (request,) = plan_requests(SESSIONS, "1 day", XNYS, NOW)
+    assert request.duration == "3 Y"
+    (request,) = plan_requests(SESSIONS, "1 hour", XNYS, NOW)
+    assert request.sessions == tuple(SESSIONS)
+
+
+def test_a_gap_is_bridged_when_that_saves_a_request() -> None:
+    (request,) = plan_requests([date(2013, 2, 4), date(2013, 2, 5), date(2013, 2, 26)], "1 min", XNYS, NOW)
+    assert request.sessions == (date(2013, 2, 4), date(2013, 2, 5), date(2013, 2, 26))
+    assert request.duration == "4 W"
+
+
+def test_a_gap_is_not_bridged_for_nothing() -> None:
+    early, late = XNYS.sessions(date(2013, 1, 2), date(2013, 1, 4)), XNYS.sessions(date(2013, 1, 25), date(2013, 1, 31))
+    first, second = plan_requests([*early, *late], "1 min", XNYS, NOW)
+    assert (first.sessions, second.sessions) == (tuple(early), tuple(late))
+
+
+MARKETS = st.sampled_from([XNYS, ALWAYS])
+BAR_SIZES = st.sampled_from(list(BAR_MINUTES))
+
+
+@settings(deadline=None, max_examples=100)
+@given(calendar=MARKETS, bar_size=BAR_SIZES, data=st.data())
+def test_the_requests_cover_each_needed_session_once_within_what_ibkr_allows(
+    calendar: TradingCalendar, bar_size: BarSize, data: st.DataObject
+) -> None:
+    sessions = calendar.sessions(date(1999, 1, 4), TODAY)
+    chosen = st.lists(st.sampled_from(sessions), max_size=12)
+    runs = st.tuples(st.integers(0, len(sessions)), st.integers(0, 300)).map(lambda at: sessions[at[0] : sum(at)])
+    needed = data.draw(st.one_of(chosen, runs))
+    requests = plan_requests(needed, bar_size, calendar, NOW)
+    assert [session for request in requests for session in request.sessions] == sorted(set(needed))
+    for request in requests:
+        is_over = calendar.close_of(request.sessions[-1]) <= NOW
+        assert request.end == (calendar.close_of(request.sessions[-1]) if is_over else None)
+        # the gateway's own reading of the words, which refuses what IBKR refuses
+        duration = parse_duration(request.duration, BAR_MINUTES[bar_size] * 60)
+        start = span_start(calendar, request.end or NOW, duration, is_daily=False)
+        assert start is None or start <= calendar.open_of(request.sessions[0])
+        assert bars_asked_for(calendar, request, start, bar_size) <= MAX_REQUEST_BARS
+
+
+def bars_asked_for(calendar: TradingCalendar, request: BarsRequest, start: datetime | None, bar_size: BarSize) -> int:
+    if start is None:
+        return 0
+    sessions = calendar.sessions(start.date(), calendar.latest_session((request.end or NOW) - timedelta(seconds=1)))
+    return len(sessions) * bars_per_session(bar_size, calendar)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    calendar=MARKETS,
+    bar_size=BAR_SIZES,
+    offsets=st.sets(st.integers(0, 40), max_size=7),
+    scale=st.sampled_from([1, 3, 20, 90]),
+)
+def test_there_is_no_plan_with_fewer_requests(
+    calendar: TradingCalendar, bar_size: BarSize, offsets: set[int], scale: int
+) -> None:
+    newest = calendar.latest_session(NOW)
+    needed = sorted(calendar.offset(newest, -offset * scale) for offset in offsets)
+    requests = plan_requests(needed, bar_size, calendar, NOW)
+    assert len(requests) == fewest(needed, longest_request(bar_size, calendar))
+
+
+def fewest(needed: list[date], longest: int) -> int:
+    """The smallest number of spans that cover all days, found by trying all sets of spans."""
+    spans = [
+        frozenset(day for day in needed if first <= day <= last)
+        for first, last in itertools.combinations_with_replacement(needed, 2)
+        if (last - first).days + 1 <= longest
+    ]
+    return next(
+        count
+        for count in range(len(needed) + 1)
+        if any(set().union(*chosen) == set(needed) for chosen in itertools.combinations(spans, count))
+    )
+
+
+@given(needed=st.lists(st.sampled_from(SESSIONS), unique=True), complete=st.sets(st.sampled_from(SESSIONS)))
+def test_missing_ranges_are_whole_runs_of_what_is_missing(needed: list[date], complete: set[date]) -> None:
     runs = missing_ranges(needed, complete, XNYS)
     for run in runs:
         assert list(run) == XNYS.sessions(run[0], run[-1])
-    requests = plan_requests(runs, bar_size, XNYS, NOW)
-    assert [session for request in requests for session in request.sessions] == sorted(set(needed) - complete)
-    for request in requests:
-        count, unit = request.duration.split()
-        assert unit == "D"
-        assert int(count) <= MAX_REQUEST_DAYS[bar_size]
-        end = request.end or NOW
-        assert end - timedelta(days=int(count)) < XNYS.open_of(request.sessions[0])
-        assert end <= NOW
+    assert [session for run in runs for session in run] == sorted(set(needed) - complete)
