@@ -26,7 +26,7 @@ class Instrument:
 
     ``tickers`` are its names at its exchange with their dates, oldest first; empty: it always had the same one.
     ``ticker`` is the one of the day that matters (:meth:`on`), empty: the symbol. ``con_id`` is IBKR's contract id;
-    where it is known the broker's answer must have it, since a ticker may have gone to somebody else.
+    where it is known it decides whom the broker is asked about, since a ticker may have gone to somebody else.
     """
 
     symbol: str
