@@ -53,6 +53,14 @@ class Instrument:
         """The same instrument under its ticker of ``day``."""
         return replace(self, ticker=self.ticker_on(day) or "") if self.tickers else self
 
+    def since(self, day: date) -> Instrument:
+        """The same instrument under the first ticker that it has on ``day`` or later.
+
+        So the paper market calls it that starts on ``day``. At a broker it may be somebody else's until then.
+        """
+        ticker = next((span.ticker for span in self.tickers if span.end >= day), "")
+        return replace(self, ticker=ticker) if self.tickers else self
+
     def ticker_on(self, session: date) -> str | None:
         """Its ticker in the session; ``None`` where it had none."""
         if not self.tickers:

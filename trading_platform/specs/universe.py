@@ -35,6 +35,10 @@ class Universe:
         """The same universe, each instrument under its ticker of ``day``: the broker knows no other."""
         return replace(self, instruments={symbol: one.on(day) for symbol, one in self.instruments.items()})
 
+    def since(self, day: date) -> Universe:
+        """The same universe, each instrument under its first ticker on ``day`` or later: for a replay from then on."""
+        return replace(self, instruments={symbol: one.since(day) for symbol, one in self.instruments.items()})
+
     @property
     def names(self) -> BrokerNames:
         """From the broker's names to ours."""
@@ -158,7 +162,7 @@ def _check_tickers(universe: Universe, file: Path) -> None:
         changes = {span.begin for one in universe.instruments.values() for span in one.tickers}
         _ = universe.tickers
         for day in sorted({*changes, date.max}):
-            _ = universe.on(day).names
+            _ = universe.on(day).names, universe.since(day).names
     except TickerError as error:
         raise SpecError(file, "instruments", str(error)) from error
 

@@ -43,8 +43,8 @@ class Feed:
 
     @property
     def rows_per_session(self) -> int:
-        """About how many bars a session has, rather too many: an exchange is taken to be open for nine hours."""
-        minutes = 24 * 60 if self.calendar in OUR_OWN else 9 * 60
+        """About how many bars a session has, rather too many: an exchange is taken to be open for eight hours."""
+        minutes = 24 * 60 if self.calendar in OUR_OWN else 8 * 60
         return len(self.symbols) * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 
 
