@@ -162,7 +162,7 @@ def _check_tickers(universe: Universe, file: Path) -> None:
         changes = {span.begin for one in universe.instruments.values() for span in one.tickers}
         _ = universe.tickers
         for day in sorted({*changes, date.max}):
-            _ = universe.on(day).names, universe.since(day).names
+            _ = universe.on(day).names
     except TickerError as error:
         raise SpecError(file, "instruments", str(error)) from error
 
