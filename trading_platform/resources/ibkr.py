@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -40,6 +41,9 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
         default=None, description="Where the processes that use the gateway share its pacing and its circuit breaker."
     )
 
+    strategies: str | None = Field(default=None, description="Directory with universe.yaml; unset: the shipped one.")
+    clock_offset_seconds: float = Field(default=0.0, description="The platform's clock, by which tickers are resolved.")
+
     _broker: IBKRBroker | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
@@ -58,7 +62,10 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
             if self._broker is None:
                 from trading_platform.brokers.ibkr.client import IBKRBroker
                 from trading_platform.brokers.ibkr.config import IBKRConfig
+                from trading_platform.clock import SystemClock
+                from trading_platform.specs.universe import load_universe
 
+                today = SystemClock(timedelta(seconds=self.clock_offset_seconds)).now().date()
                 self._broker = IBKRBroker(
                     IBKRConfig(
                         host=self.host,
@@ -74,6 +81,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         read_attempts=self.read_attempts,
                         retry_wait_seconds=self.retry_wait_seconds,
                         state_dir=Path(self.state_dir) if self.state_dir else None,
+                        names=load_universe(Path(self.strategies) if self.strategies else None).on(today).names,
                     )
                 )
             return self._broker

@@ -60,8 +60,8 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
 
     @property
     def universe(self) -> Universe:
-        """All known instruments."""
-        return load_universe(self.settings.strategies)
+        """All known instruments, under the tickers that they have now."""
+        return load_universe(self.settings.strategies).on(self.now().date())
 
     @property
     def account_limits(self) -> AccountLimits:
@@ -86,6 +86,15 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         return next(spec for spec in self.specs if spec.name == name)
 
 
+def current_universe(settings: Settings) -> Universe:
+    """The configured universe, its instruments under the tickers that they have now by the platform's clock.
+
+    Raises:
+        SpecError: the file says something wrong.
+    """
+    return load_universe(settings.strategies).on(settings.clock.now().date())
+
+
 def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
     """The strategy specs that the settings name, narrowed to the settings' symbols.
 
@@ -99,17 +108,23 @@ def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
 
 
 def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
-    """The feeds of the configured strategies and of the minute ingest."""
+    """The feeds of the configured strategies, and those that the universe names."""
     universe = load_universe(settings.strategies)
-    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).ingest)
+    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).feeds)
 
 
 def tradable_instruments(settings: Settings) -> dict[str, Instrument]:
-    """All known instruments without those that ``risk.yaml`` restricts: these are not traded, not even to reduce.
+    """All known instruments without those that must not be traded, not even to reduce.
+
+    These are the ones that ``risk.yaml`` restricts, those in another currency than USD, and those without a ticker.
 
     Raises:
         SpecError: a file says something wrong.
     """
-    universe = load_universe(settings.strategies)
+    universe = current_universe(settings)
     restricted = load_risk_limits(settings.strategies, universe=universe).account.restricted_symbols
-    return {symbol: one for symbol, one in universe.instruments.items() if symbol not in restricted}
+    return {
+        symbol: one
+        for symbol, one in universe.instruments.items()
+        if symbol not in restricted and not one.why_not_tradable and one.broker_symbol is not None
+    }

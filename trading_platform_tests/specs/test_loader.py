@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from trading_platform.domain.market_data.feeds import feeds_of
 from trading_platform.domain.market_data.quality import SEVERITIES, DataQuality
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.loading import load_strategy
+from trading_platform.domain.tickers import TickerError
 from trading_platform.specs.loader import (
     SHIPPED,
     SpecError,
@@ -33,7 +35,8 @@ UNIVERSE = """
 instruments:
   AAPL: {primary_exchange: NASDAQ}
   BTC: {security_type: CRYPTO, exchange: PAXOS, calendar: 24/7, lot_size: "0.00001"}
-ingest: [AAPL]
+feeds:
+  minute: {bar_size: 1 min, symbols: [AAPL]}
 """
 
 
@@ -54,7 +57,7 @@ def test_the_shipped_specs_are_four_agents_that_load_with_enough_history() -> No
 
 def test_the_shipped_universe_holds_what_is_traded_and_25_symbols_to_ingest() -> None:
     universe = load_universe()
-    assert len(universe.ingest) == 25
+    assert [(feed.name, feed.bar_size, len(feed.symbols)) for feed in universe.feeds] == [("minute", "1 min", 25)]
     assert {"AAPL", "FB", "GOOG", "IBM", "MSFT", "TSLA", "IWM", "BTC"} <= set(universe.instruments)
     bitcoin = universe.instruments["BTC"]
     assert (bitcoin.security_type, bitcoin.exchange, bitcoin.calendar) == ("CRYPTO", "PAXOS", "24/7")
@@ -66,11 +69,11 @@ def test_the_shipped_universe_holds_what_is_traded_and_25_symbols_to_ingest() ->
         "NASDAQ",
         "USD",
     )
-    assert all(universe.instruments[symbol].primary_exchange for symbol in universe.ingest)
+    assert all(universe.instruments[symbol].primary_exchange for symbol in universe.ingested)
 
 
 def test_the_shipped_specs_and_the_ingest_give_five_feeds() -> None:
-    feeds = feeds_of(load_strategy_specs(), load_universe().ingest)
+    feeds = feeds_of(load_strategy_specs(), load_universe().feeds)
     assert [feed.name for feed in feeds] == ["daily", "btc", "iwm", "tsla", "minute"]
 
 
@@ -182,16 +185,23 @@ def test_a_directory_may_bring_its_own_universe(tmp_path: Path) -> None:
         load_strategy_specs(tmp_path)
     write(tmp_path, universe=["AAPL"])
     assert load_strategy_specs(tmp_path)[0].universe == ("AAPL",)
-    assert load_universe(tmp_path).ingest == ("AAPL",)
+    assert load_universe(tmp_path).ingested == ("AAPL",)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("ingest: [AAPL]", "ingest: [AAPL, MSFT]", "ingest: there is no instrument 'MSFT'"),
-        ("ingest: [AAPL]", "ingest: [AAPL, AAPL]", "ingest: names AAPL twice"),
-        ("ingest: [AAPL]", "ingest: [AAPL, BTC]", "ingest: symbols must share one calendar, but theirs are 24/7, XNYS"),
-        ("ingest:", "ingests:", r"ingests: unknown key \(did you mean ingest\?\)"),
+        ("[AAPL]", "[AAPL, MSFT]", "feeds.minute.symbols: there is no instrument 'MSFT'"),
+        ("[AAPL]", "[AAPL, AAPL]", "feeds.minute.symbols: names AAPL twice"),
+        ("[AAPL]", "[AAPL, BTC]", r"feeds.minute.symbols: all symbols .* calendar XNYS, but there are BTC \(24/7\)"),
+        ("[AAPL]", "[]", "feeds.minute.symbols: .* at least 1 item"),
+        ("1 min,", "1 minute,", r"feeds.minute.bar_size: '1 minute' is none of 1 min, .*did you mean 1 min\?"),
+        ("1 min,", "1 min, calendar: XNYSE,", r"feeds.minute.calendar: unknown calendar 'XNYSE' \(did you mean XNYS\?"),
+        ("minute:", "Minute:", "feeds.Minute: a feed's name is part of asset keys"),
+        ("minute:", "daily:", "feeds.daily: names beginning with daily belong to the daily strategies"),
+        ("minute:", "daily_xlon:", "feeds.daily_xlon: names beginning with daily"),
+        ("feeds:", "feed:", r"feed: unknown key \(did you mean feeds\?\)"),
+        ("feeds:", "ingest: [AAPL]\nfeeds:", "the key ingest is now a feed: write feeds: "),
         ("primary_exchange", "primary_exchang", r"instruments.AAPL.primary_exchang: unknown key \(did you mean prim"),
         ("CRYPTO", "CRYPT", r"instruments.BTC.security_type: 'CRYPT' is none of STK, CRYPTO, CASH"),
         ("24/7", "24x7", "instruments.BTC.calendar: unknown calendar '24x7'"),
@@ -206,6 +216,130 @@ def test_a_mistake_in_the_universe_is_named(tmp_path: Path, old: str, new: str, 
         load_universe(file)
 
 
+def test_the_shipped_facebook_is_meta_at_the_broker_today_and_was_another_company_before_2003() -> None:
+    universe = load_universe()
+    assert universe.on(date(2026, 11, 26)).instruments["FB"].broker_symbol == "META"
+    assert universe.on(date(2013, 2, 28)).instruments["FB"].broker_symbol == "FB"
+    assert not universe.instruments["FB"].is_listed(date(2001, 9, 10))
+    assert universe.tickers.instrument_of("META", date(2026, 11, 26), "XNYS") == "FB"
+    assert universe.on(date(2026, 11, 26)).names.symbol_of("META", "STK", "USD") == "FB"
+
+
+def test_two_bearers_of_one_ticker_may_stand_in_one_universe(tmp_path: Path) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(
+        "instruments:\n  FB: {tickers: [{ticker: FB, first: 2012-05-18, last: 2022-06-08}, "
+        "{ticker: META, first: 2022-06-09}]}\n"
+        "  FB.1: {tickers: [{ticker: FB, first: 1999-09-29, last: 2003-03-28}]}\n"
+    )
+    universe = load_universe(file)
+    assert universe.tickers.instrument_of("FB", date(2001, 9, 10), "XNYS") == "FB.1"
+    assert universe.tickers.instrument_of("FB", date(2013, 2, 28), "XNYS") == "FB"
+    assert universe.on(date(2013, 2, 28)).names.symbol_of("FB", "STK", "USD") == "FB"
+    assert universe.on(date(2013, 2, 28)).instruments["FB.1"].broker_symbol is None
+    with pytest.raises(TickerError, match="are both FB STK USD at the broker"):
+        _ = universe.since(date(2000, 1, 3)).names
+
+
+ABROAD = """
+instruments:
+  AAPL: {}
+  VOD.LSE: {ticker: VOD, primary_exchange: LSE, currency: GBP, calendar: XLON}
+  EUR.USD: {security_type: CASH, exchange: IDEALPRO, calendar: FX}
+  TOYOTA: {ticker: "7203", currency: USD, calendar: XTKS, bar_sizes: [1 day]}
+  SONY: {ticker: "6758", currency: USD, calendar: XTKS}
+  FB: {tickers: [{ticker: FB, first: 2012-05-18, last: 2022-06-08}, {ticker: META, first: 2022-06-09}]}
+feeds:
+  minute: {bar_size: 1 min, symbols: [AAPL]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("EUR.USD:", "EURUSD:", "instruments.EURUSD: foreign exchange is named by its pair, such as EUR.USD"),
+        ("EUR.USD:", "EUR.GBP:", "instruments.EUR.GBP: foreign exchange is named by its pair"),
+        ("calendar: FX", "calendar: 24/5", "instruments.EUR.USD.calendar: .*trades on the calendar FX"),
+        ("first: 2022-06-09", "first: 2022-06-08", "instruments: FB as FB .* and FB as META .* overlap"),
+        ("last: 2022-06-08", "last: 2012-05-17", "instruments.FB.tickers: FB ends on 2012-05-17, before it begins"),
+        ("FB: {tickers", "FB: {ticker: FB, tickers", "instruments.FB.ticker: .*leave it out beside tickers"),
+        ("AAPL: {}", "AAPL: {}\n  META: {}", "instruments: META as META .* and FB as META .* overlap"),
+        ("{ticker: VOD,", "{ticker: AAPL, currency: USD,", "there twice"),
+        ("{ticker: VOD, primary_exchange: LSE, currency: GBP", "{ticker: AAPL", "VOD.LSE are both AAPL STK USD at the"),
+        (
+            "AAPL: {}",
+            "AAPL: {bar_sizes: [1 day, 1 hour]}",
+            "feeds.minute.bar_size: AAPL may have bars of 1 day, 1 hour",
+        ),
+        ("AAPL: {}", "AAPL: {bar_sizes: [1 week]}", "instruments.AAPL.bar_sizes.0: "),
+        ("1 min, symbols: [AAPL]", "5 mins, calendar: XTKS, symbols: [SONY]", "XTKS, which rests at noon: .*Use 1 day"),
+        ("AAPL: {}", "AAPL: {con_id: 0}", "instruments.AAPL.con_id: .*greater than 0"),
+    ],
+)
+def test_a_mistake_about_an_instrument_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(ABROAD)
+    load_universe(file)
+    assert old in ABROAD
+    file.write_text(ABROAD.replace(old, new))
+    with pytest.raises(SpecError, match=message):
+        load_universe(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"universe": ["VOD.LSE"], "calendar": "XLON"}, "universe", "may trade VOD.LSE: it is priced in GBP"),
+        ({"universe": ["EUR.USD"], "calendar": "FX"}, "universe", "may trade EUR.USD: it is foreign exchange"),
+        ({"universe": ["SONY"], "calendar": "XTKS"}, "bar_size", "rests at noon"),
+        ({"universe": ["TOYOTA"], "calendar": "XTKS"}, "bar_size", "TOYOTA may have bars of 1 day only"),
+    ],
+)
+def test_what_the_risk_controls_can_not_judge_no_strategy_may_trade(
+    tmp_path: Path, changes: dict[str, object], key: str, message: str
+) -> None:
+    (tmp_path / "universe.yaml").write_text(ABROAD)
+    write(tmp_path, **changes)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_strategy_specs(tmp_path)
+    assert caught.value.key == key
+
+
+def test_a_daily_strategy_may_trade_what_is_priced_in_usd_on_another_exchange(tmp_path: Path) -> None:
+    (tmp_path / "universe.yaml").write_text(ABROAD)
+    daily = {"bar_size": "1 day", "cadence_minutes": None, "history_sessions": 80}
+    write(tmp_path, "a.yaml", name="drift", universe=["SONY"], calendar="XTKS", **daily)
+    write(tmp_path, "b.yaml", name="hold", universe=["AAPL"], **daily)
+    feeds = feeds_of(load_strategy_specs(tmp_path), ())
+    assert {feed.name: feed.calendar for feed in feeds} == {"daily": "XNYS", "daily_xtks": "XTKS"}
+
+
+def test_feeds_of_several_exchanges_stand_side_by_side(tmp_path: Path) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(
+        "instruments: {AAPL: {}, BTC: {security_type: CRYPTO, calendar: 24/7}, VOD: {currency: GBP, calendar: XLON}}\n"
+        "feeds:\n  hours: {bar_size: 1 hour, symbols: [AAPL], description: Hours.}\n"
+        "  coins: {bar_size: 15 mins, calendar: 24/7, symbols: [BTC]}\n"
+        "  london: {bar_size: 1 day, calendar: XLON, symbols: [VOD]}\n"
+    )
+    universe = load_universe(file)
+    assert [(feed.name, feed.calendar, feed.bar_size, feed.symbols) for feed in universe.feeds] == [
+        ("hours", "XNYS", "1 hour", ("AAPL",)),
+        ("coins", "24/7", "15 mins", ("BTC",)),
+        ("london", "XLON", "1 day", ("VOD",)),
+    ]
+    assert universe.feeds[0].description == "Hours."
+
+
+def test_a_strategy_may_not_have_the_name_of_a_feed_that_others_share(tmp_path: Path) -> None:
+    (tmp_path / "universe.yaml").write_text(
+        "instruments: {TSLA: {}}\nfeeds: {tsla: {bar_size: 1 min, symbols: [TSLA]}}\n"
+    )
+    write(tmp_path)
+    with pytest.raises(SpecError, match="'tsla' is the name of a feed; choose another"):
+        load_strategy_specs(tmp_path)
+
+
 def test_a_universe_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="No such file"):
         load_universe(tmp_path / "absent.yaml")
@@ -216,7 +350,7 @@ def test_symbols_narrow_every_universe_and_leave_out_strategies_without_one() ->
     narrowed = narrow(specs, ["IBM", "AAPL"])
     assert [(spec.name, spec.universe) for spec in narrowed] == [("momentum", ("AAPL", "IBM"))]
     assert narrow(specs, None) == specs
-    assert narrow_ingest(universe, ["IBM", "AAPL"]).ingest == ("AAPL", "IBM")
+    assert narrow_ingest(universe, ["IBM", "AAPL"]).ingested == ("AAPL", "IBM")
     assert narrow_ingest(universe, None) is universe
 
 

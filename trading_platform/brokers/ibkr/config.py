@@ -9,6 +9,7 @@ from typing import Literal
 from trading_platform.brokers.base import AccountMismatchError
 from trading_platform.brokers.ibkr.breaker import BreakerPolicy
 from trading_platform.brokers.ibkr.pacing import PacingRules
+from trading_platform.domain.instruments import BrokerNames
 from trading_platform.domain.orders.guards import live_confirmation
 
 TradingMode = Literal["paper", "live"]
@@ -22,8 +23,8 @@ class IBKRConfig:
     account offered. ``client_id_span`` ids from ``client_id`` on are tried in turn while one is in use. All
     durations are seconds. ``read_attempts`` counts the first one; orders have only one.
     ``max_messages_per_second`` is what is sent at most (IBKR allows 50; 0: no limit, which only a paper gateway without
-    pacing bears). Mode live needs ``live_confirmation``, the sentence that
-    ``domain.orders.guards.live_confirmation`` asks for.
+    pacing bears). ``names`` are the platform's names of the broker's contracts. Mode live needs ``live_confirmation``,
+    the sentence that ``domain.orders.guards.live_confirmation`` asks for.
 
     ``state_dir`` is where all processes that use the gateway keep what they share about it: which requests for history
     are under way, and whether it is sick. Without one this process shares it with nobody.
@@ -45,6 +46,7 @@ class IBKRConfig:
     max_retry_wait_seconds: float = 30.0
     commission_wait_seconds: float = 2.0
     max_messages_per_second: int = 45
+    names: BrokerNames = field(default_factory=BrokerNames)
     state_dir: Path | None = None
     pacing: PacingRules = field(default_factory=PacingRules)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)

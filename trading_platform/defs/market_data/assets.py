@@ -134,7 +134,8 @@ def build_bars(feed: Feed) -> list[dg.AssetsDefinition]:
 def _grain(feed: Feed) -> str:
     return (
         f"{feed.bar_size} bars of {', '.join(feed.symbols[:8])}{' …' if len(feed.symbols) > 8 else ''} "
-        f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in USD; times in UTC."
+        f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in the instrument's "
+        "currency; times in UTC."
     )
 
 
@@ -231,7 +232,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
-        judged, missing = _judge(platform, lake, feed, raw, sessions_of(context))
+        judged, missing, unlisted = _judge(platform, lake, feed, raw, sessions_of(context))
         log = validate(QuarantinedBars, judged.log)
         is_range = len(context.partition_keys) > 1
         max_rows = 5 if is_range else 50
@@ -257,7 +258,9 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 "rows_put_in_order": judged.reordered,
                 **_closes(judged.valid, len(context.partition_keys)),
             },
-            checks=bar_checks(dg.AssetKey(valid_key), judged, missing, raw, "/".join(raw_key(feed.name)), max_rows),
+            checks=bar_checks(
+                dg.AssetKey(valid_key), judged, (missing, unlisted), raw, "/".join(raw_key(feed.name)), max_rows
+            ),
             read=read,
         )
 
@@ -266,14 +269,15 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
 
 def _judge(
     platform: PlatformResource, lake: LakeResource, feed: Feed, raw: "pd.DataFrame", sessions: "Sequence[date]"
-) -> "tuple[Validation, pd.DataFrame]":
-    """Judge raw bars with what the lake knows of them; and the bars that are missing."""
+) -> "tuple[Validation, pd.DataFrame, pd.DataFrame]":
+    """Judge raw bars with what the lake knows of them; the bars that are missing; those of symbols not listed then."""
     import pandas as pd
 
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.corporate_actions import splits_of
     from trading_platform.domain.market_data.validation import missing_bars
     from trading_platform.domain.market_data.validation.feed import validate_feed
+    from trading_platform.domain.market_data.validation.missing import of_listed
     from trading_platform.storage.bar_decisions import BarDecisions
     from trading_platform.storage.believed_bars import believed_bars
 
@@ -299,7 +303,7 @@ def _judge(
         calendar=calendar,
         as_of=now,
     )
-    return judged, missing
+    return judged, *of_listed(missing, platform.universe.instruments)
 
 
 def _closes(bars: Any, partitions: int) -> dict[str, Any]:

@@ -111,7 +111,7 @@ order_intents = sa.Table(
         sa.Numeric(),
         nullable=False,
         server_default="0",
-        comment="sum of its known fills; filled_quantity can be ahead of it, for a status can come before its execution",
+        comment="sum of its known fills; filled_quantity can be ahead, for a status can come before its execution",
     ),
     sa.ForeignKeyConstraint(
         ["account", "parent_id"],

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
+from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import DAILY, bar_ends, bar_length
 from trading_platform.domain.market_data.spans import SessionSpans, nanoseconds
 from trading_platform.domain.signals.spec import BarSize
 
 COLUMNS = ["symbol", "session", "expected", "present", "missing", "first_missing_utc", "last_missing_utc"]
+
+
+def of_listed(missing: pd.DataFrame, instruments: Mapping[str, Instrument]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is missing of sessions in which the instrument was listed, and of the others, where nothing is expected.
+
+    Args:
+        missing: of :func:`missing_bars`.
+        instruments: by symbol; one that is not among them is taken to have been listed always.
+    """
+    is_listed = np.ones(len(missing), dtype=np.bool_)
+    for place, (symbol, session) in enumerate(zip(missing["symbol"], missing["session"], strict=True)):
+        instrument = instruments.get(symbol)
+        is_listed[place] = instrument is None or instrument.is_listed(date.fromisoformat(session))
+    return missing[is_listed], missing[~is_listed]
+
+
+def look_back_holes(
+    bars: pd.DataFrame,
+    *,
+    symbols: Sequence[str],
+    sessions: Sequence[date],
+    bar_size: BarSize,
+    calendar: TradingCalendar,
+    as_of: datetime,
+    instruments: Mapping[str, Instrument],
+) -> pd.DataFrame:
+    """Bars that a look-back lacks and that its features are computed without, as :func:`missing_bars` has them.
+
+    What lies before a symbol's first bar is no hole: it was not listed yet, or the history begins there, and
+    indicators are null until they have enough. ``bars`` are those that the features are computed from.
+    """
+    missing = missing_bars(bars, symbols=symbols, sessions=sessions, bar_size=bar_size, calendar=calendar, as_of=as_of)
+    listed, _ = of_listed(missing, instruments)
+    first = bars.groupby("symbol", observed=True)["ts_utc"].min()
+    begun = listed["symbol"].map(first)
+    return listed[begun.notna() & (listed["last_missing_utc"] > begun)].reset_index(drop=True)
 
 
 def missing_bars(

@@ -28,7 +28,7 @@ ARRIVED = """
 ALTER TABLE order_intents ADD COLUMN arrived_quantity numeric NOT NULL DEFAULT 0
     CHECK (arrived_quantity >= 0 AND arrived_quantity < 'Infinity');
 COMMENT ON COLUMN order_intents.arrived_quantity IS
-    'sum of its known fills; filled_quantity can be ahead of it, for a status can come before its execution';
+    'sum of its known fills; filled_quantity can be ahead, for a status can come before its execution';
 UPDATE order_intents SET arrived_quantity = known.quantity
     FROM (SELECT account, client_order_id, sum(quantity) AS quantity FROM effective_fills GROUP BY 1, 2) AS known
     WHERE known.account = order_intents.account AND known.client_order_id = order_intents.client_order_id;
