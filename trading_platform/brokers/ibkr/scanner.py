@@ -17,7 +17,7 @@ from trading_platform.brokers.ibkr.connection import Connection
 from trading_platform.domain.market_data.scans import Scan, ScanRow
 
 if TYPE_CHECKING:
-    from ib_insync.objects import ScanData
+    from ib_insync.contract import ScanData
 
 
 async def scan(connection: Connection, wanted: Scan) -> tuple[ScanRow, ...]:
