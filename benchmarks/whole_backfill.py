@@ -88,9 +88,7 @@ def prepare(home: Path, bars: Any) -> list[str]:
     specs.mkdir(parents=True)
     symbols = [f"'{symbol}'" for symbol in sorted(bars["symbol"].unique())]
     (specs / "momentum.yaml").write_text(SPEC.format(symbols=", ".join(symbols), history=HISTORY))
-    (specs / "universe.yaml").write_text(
-        f"instruments: {{{', '.join(f'{symbol}: {{}}' for symbol in symbols)}}}\ningest: []\n"
-    )
+    (specs / "universe.yaml").write_text(f"instruments: {{{', '.join(f'{symbol}: {{}}' for symbol in symbols)}}}\n")
     bars["ts_utc"] = pd.to_datetime(bars["session"], utc=True).astype("datetime64[ns, UTC]")
     bars["is_final"], bars["source"] = True, "benchmark"
     bars["received_at_utc"] = pd.Timestamp("2025-01-02", tz="UTC").as_unit("ns")

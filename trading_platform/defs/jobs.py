@@ -25,7 +25,8 @@ from trading_platform.defs.orders.keys import EXECUTIONS, intents_key, orders_ke
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key
 from trading_platform.defs.signals.assets import signals_key
-from trading_platform.domain.market_data.feeds import DAILY, Feed
+from trading_platform.domain.calendars import calendar_slug
+from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.signals.spec import StrategySpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def agent_job_name(strategy: str) -> str:
 
 def session_job_name(calendar: str) -> str:
     """Name of the job that runs everything of one calendar, e.g. ``session_xnys``, ``session_24_7``."""
-    return f"session_{calendar.lower().replace('/', '_')}"
+    return f"session_{calendar_slug(calendar)}"
 
 
 def log_job_name(calendar: str) -> str:
@@ -99,7 +100,7 @@ def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[Ass
         everything = (INSTRUMENTS, *collected, *chains, *ACCOUNT_WIDE, *logs)
         jobs.append(_job(session_job_name(calendar), everything, f"Everything on calendar {calendar}, once."))
         jobs.append(_job(log_job_name(calendar), logs, f"The session on {calendar} into MLflow."))
-    if DAILY in by_name:
+    if any(feed.is_daily for feed in feeds):
         jobs.append(_job(ACTIONS_JOB, [CORPORATE_ACTIONS], "Splits and dividends of the stocks with daily bars."))
     jobs.append(_job("instruments", [INSTRUMENTS], "Contract details of every instrument in use."))
     jobs.append(_job("account", ACCOUNT_WIDE, "The broker's orders, fills, positions and equity into the ledger."))

@@ -12,13 +12,13 @@ import dagster as dg
 
 from trading_platform.defs.common import TICK_TAG
 from trading_platform.defs.jobs import ACTIONS_JOB, agent_job_name, bars_job_name, log_job_name
-from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
-from trading_platform.domain.market_data.feeds import DAILY, MINUTE, Feed
-from trading_platform.domain.signals.spec import StrategySpec
+from trading_platform.defs.partitions import session_partitions
+from trading_platform.domain.calendars import ALWAYS_OPEN, DAILY_CALENDAR, calendar_slug, get_calendar
+from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.signals.spec import BAR_MINUTES, StrategySpec
 from trading_platform.domain.signals.ticks import Skip, look_every_minutes, scheduled_decision, settled_session
 from trading_platform.settings import get_settings
 
-NEW_YORK = "America/New_York"
 BARS_DELAY = timedelta(minutes=15)
 LOG_DELAY = timedelta(minutes=30)
 AFTER_OPEN = timedelta(minutes=15)
@@ -32,39 +32,13 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
     """All schedules of these strategies and feeds."""
     schedules = [_agent_schedule(spec) for spec in specs]
     for feed in feeds:
-        if feed.name == MINUTE:
-            schedules.append(
-                _schedule(
-                    "minute_ingest",
-                    bars_job_name(feed.name),
-                    "* * * * *",
-                    feed.calendar,
-                    partial(minute_tick, feed),
-                    description=f"1-minute bars of {len(feed.symbols)} symbols, each minute of the session.",
-                )
-            )
-        if feed.name == DAILY:
-            schedules.append(
-                _schedule(
-                    "daily_bars_after_close",
-                    bars_job_name(feed.name),
-                    QUARTER_HOURS,
-                    feed.calendar,
-                    partial(settled_tick, feed.calendar, BARS_DELAY),
-                    description="The session's final daily bars, a quarter of an hour after the close.",
-                    is_late_welcome=True,
-                )
-            )
-            schedules.append(
-                _schedule(
-                    ACTIONS_JOB,
-                    ACTIONS_JOB,
-                    QUARTER_HOURS,
-                    feed.calendar,
-                    partial(after_open_tick, feed.calendar),
-                    description="Splits and dividends that go ex today, once the session has traded a little.",
-                )
-            )
+        if feed.is_ingest and not feed.is_daily:
+            schedules.append(_ingest_schedule(feed))
+        if feed.is_ingest or feed.is_daily:
+            schedules.append(_after_close_schedule(feed))
+    schedules += [
+        _actions_schedule(calendar) for calendar in sorted({feed.calendar for feed in feeds if feed.is_daily})
+    ]
     schedules += [
         _schedule(
             f"{log_job_name(calendar)}_after_close",
@@ -89,8 +63,8 @@ def agent_tick(spec: StrategySpec, now: datetime) -> dg.RunRequest | dg.SkipReas
     return dg.RunRequest(run_key=f"{spec.name}:{tick}", partition_key=due.session.isoformat(), tags={TICK_TAG: tick})
 
 
-def minute_tick(feed: Feed, now: datetime) -> dg.RunRequest | dg.SkipReason:
-    """The run of a feed that is collected each minute of the session."""
+def ingest_tick(feed: Feed, now: datetime) -> dg.RunRequest | dg.SkipReason:
+    """The run of a feed that is collected bar by bar throughout the session."""
     session = get_calendar(feed.calendar).session_at(now)
     if session is None:
         return dg.SkipReason(f"{feed.calendar} is closed at {now:%Y-%m-%d %H:%M} UTC")
@@ -114,6 +88,48 @@ def after_open_tick(calendar: str, now: datetime) -> dg.RunRequest | dg.SkipReas
     return dg.RunRequest(run_key=f"after-open:{session}")
 
 
+def _ingest_schedule(feed: Feed) -> dg.ScheduleDefinition:
+    step = BAR_MINUTES[feed.bar_size]
+    cron = "0 * * * *" if step >= 60 else "* * * * *" if step == 1 else f"*/{step} * * * *"
+    return _schedule(
+        f"{feed.name}_ingest",
+        bars_job_name(feed.name),
+        cron,
+        feed.calendar,
+        partial(ingest_tick, feed),
+        description=_described(feed, "as they end, throughout the session."),
+    )
+
+
+def _after_close_schedule(feed: Feed) -> dg.ScheduleDefinition:
+    return _schedule(
+        f"{bars_job_name(feed.name)}_after_close",
+        bars_job_name(feed.name),
+        QUARTER_HOURS,
+        feed.calendar,
+        partial(settled_tick, feed.calendar, BARS_DELAY),
+        description=_described(feed, "of the whole session, a quarter of an hour after the close."),
+        is_late_welcome=True,
+    )
+
+
+def _described(feed: Feed, when: str) -> str:
+    symbols = "1 symbol" if len(feed.symbols) == 1 else f"{len(feed.symbols)} symbols"
+    own = f" {feed.description}" if feed.description else ""
+    return f"{feed.bar_size} bars of {symbols} on {feed.calendar}, {when}{own}"
+
+
+def _actions_schedule(calendar: str) -> dg.ScheduleDefinition:
+    return _schedule(
+        ACTIONS_JOB if calendar == DAILY_CALENDAR else f"{ACTIONS_JOB}_{calendar_slug(calendar)}",
+        ACTIONS_JOB,
+        QUARTER_HOURS,
+        calendar,
+        partial(after_open_tick, calendar),
+        description=f"Splits and dividends that go ex today, once the session on {calendar} has traded a little.",
+    )
+
+
 def _agent_schedule(spec: StrategySpec) -> dg.ScheduleDefinition:
     if spec.cadence_minutes is None:
         cron = QUARTER_HOURS
@@ -127,14 +143,17 @@ def _agent_schedule(spec: StrategySpec) -> dg.ScheduleDefinition:
 def _schedule(
     name: str, job: str, cron: str, calendar: str, due: Due, *, description: str, is_late_welcome: bool = False
 ) -> dg.ScheduleDefinition:
-    """``is_late_welcome``: a tick that the daemon missed and catches up with is judged by when it was due."""
+    """A schedule on the market's own clock.
+
+    ``is_late_welcome``: a tick that the daemon missed and catches up with is judged by when it was due.
+    """
     settings = get_settings()
 
     @dg.schedule(
         name=f"{name}_schedule",
         job_name=job,
         cron_schedule=cron,
-        execution_timezone="UTC" if calendar == ALWAYS_OPEN else NEW_YORK,
+        execution_timezone=session_partitions(calendar).timezone,
         description=description,
         default_status=(
             dg.DefaultScheduleStatus.RUNNING if settings.schedules_running else dg.DefaultScheduleStatus.STOPPED

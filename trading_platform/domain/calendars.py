@@ -17,9 +17,16 @@ UTC = timezone.utc
 FIRST_SESSION = date(1998, 1, 2)
 LAST_SESSION = date(2035, 12, 31)
 ALWAYS_OPEN = "24/7"
+DAILY_CALENDAR = "XNYS"
+"""The calendar whose daily bars are the feed ``daily``; those of others carry its name."""
 SESSIONS_PER_YEAR = 252
 DAYS_PER_YEAR = 365
 """Periods per year of markets that never close."""
+
+
+def calendar_slug(name: str) -> str:
+    """A calendar's name as part of other names: ``xnys``, ``24_7``."""
+    return name.lower().replace("/", "_")
 
 
 class TradingCalendar:

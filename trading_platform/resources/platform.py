@@ -99,9 +99,9 @@ def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
 
 
 def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
-    """The feeds of the configured strategies and of the minute ingest."""
+    """The feeds of the configured strategies, and those that the universe names."""
     universe = load_universe(settings.strategies)
-    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).ingest)
+    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).feeds)
 
 
 def tradable_instruments(settings: Settings) -> dict[str, Instrument]:

@@ -32,7 +32,7 @@ parameters: {lookback: 2, skip: 0, top_n: 1}
 """
 UNIVERSE = """
 instruments: {AAPL: {}, IBM: {}, NOPE: {}}
-ingest: [AAPL]
+feeds: {minute: {bar_size: 1 min, symbols: [AAPL]}}
 """
 
 

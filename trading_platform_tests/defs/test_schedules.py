@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from trading_platform.clock import SystemClock
 from trading_platform.definitions import build_definitions
@@ -18,7 +19,7 @@ from trading_platform.defs.schedules import (
     after_open_tick,
     agent_tick,
     build_schedules,
-    minute_tick,
+    ingest_tick,
     settled_tick,
 )
 from trading_platform.domain.market_data.feeds import Feed
@@ -30,6 +31,12 @@ PLAIN = Settings(_env_file=None)
 SPECS = {spec.name: spec for spec in configured_specs(PLAIN)}
 FEEDS = {feed.name: feed for feed in configured_feeds(PLAIN)}
 MakeProcess = Callable[..., "Process"]
+
+
+def ticks_of(schedule: dg.ScheduleDefinition, start: datetime) -> Iterator[datetime]:
+    """When the daemon would ask the schedule, from ``start`` on."""
+    zone = schedule.execution_timezone
+    return schedule_execution_time_iterator(start.timestamp(), schedule.cron_schedule, zone, ascending=True)
 
 
 def at(text: str) -> datetime:
@@ -81,6 +88,7 @@ def test_every_agent_and_collector_has_its_schedule(process):
         "momentum_agent_schedule",
         "tsla_agent_schedule",
         "minute_ingest_schedule",
+        "minute_bars_after_close_schedule",
         "daily_bars_after_close_schedule",
         "splits_and_dividends_schedule",
         "session_xnys_log_after_close_schedule",
@@ -108,6 +116,72 @@ def test_cadences(process):
     }
 
 
+@pytest.mark.parametrize(
+    ("bar_size", "cron", "runs"),
+    [
+        ("1 min", "* * * * *", 510),
+        ("5 mins", "*/5 * * * *", 102),
+        ("15 mins", "*/15 * * * *", 34),
+        ("1 hour", "0 * * * *", 9),
+        ("1 day", None, 0),
+    ],
+)
+def test_an_ingest_feed_is_collected_as_its_bars_end_and_settled_after_the_close(bar_size, cron, runs):
+    feed = Feed("london", "XLON", bar_size, ("VOD",), 1, ())
+    schedules = {schedule.name: schedule for schedule in build_schedules([], [feed])}
+    assert schedules["london_bars_after_close_schedule"].execution_timezone == "Europe/London"
+    assert ("london_ingest_schedule" in schedules) is (cron is not None)
+    if cron is None:
+        return
+    ingest = schedules["london_ingest_schedule"]
+    assert (ingest.cron_schedule, ingest.execution_timezone) == (cron, "Europe/London")
+    ticks = ticks_of(ingest, at("2024-07-01T00:00"))
+    asked = [ingest_tick(feed, next(ticks)) for _ in range(runs * 5)]
+    keys = {run.run_key for run in asked if isinstance(run, dg.RunRequest) and run.partition_key == "2024-07-01"}
+    assert len(keys) == runs
+
+
+@pytest.mark.parametrize(
+    ("calendar", "zone", "close", "session"),
+    [
+        ("XNYS", "America/New_York", "2024-03-12T20:00", "2024-03-12"),  # New York has moved its clocks,
+        ("XLON", "Europe/London", "2024-03-12T16:30", "2024-03-12"),  # London not yet
+        ("XLON", "Europe/London", "2024-04-02T15:30", "2024-04-02"),
+        ("XNYS", "America/New_York", "2024-10-29T20:00", "2024-10-29"),
+        ("XLON", "Europe/London", "2024-10-29T16:30", "2024-10-29"),  # back already, a week before New York
+        ("XTKS", "Asia/Tokyo", "2024-07-01T06:00", "2024-07-01"),
+        ("24/7", "UTC", "2024-07-02T00:00", "2024-07-01"),
+    ],
+)
+def test_what_follows_the_close_keeps_to_the_markets_own_clock(calendar, zone, close, session):
+    feed = Feed("days", calendar, "1 day", ("X",), 1, ())
+    (after_close, *_) = build_schedules([], [feed])
+    assert after_close.execution_timezone == zone
+    due = at(close) + BARS_DELAY
+    ticks = ticks_of(after_close, due - timedelta(hours=3))
+    asked = {tick: settled_tick(calendar, BARS_DELAY, tick) for tick in (next(ticks) for _ in range(24))}
+    runs = {tick: asked for tick, asked in asked.items() if isinstance(asked, dg.RunRequest)}
+    assert [(tick, run.partition_key) for tick, run in runs.items()] == [(due, session)]
+
+
+def test_daily_feeds_of_two_exchanges_have_schedules_of_their_own_and_one_job_of_splits_and_dividends():
+    feeds = [
+        Feed("daily", "XNYS", "1 day", ("IBM",), 5, ("momentum",)),
+        Feed("daily_xlon", "XLON", "1 day", ("VOD",), 5, ("drift",)),
+    ]
+    schedules = {schedule.name: schedule for schedule in build_schedules([], feeds)}
+    assert set(schedules) == {
+        "daily_bars_after_close_schedule",
+        "daily_xlon_bars_after_close_schedule",
+        "splits_and_dividends_schedule",
+        "splits_and_dividends_xlon_schedule",
+    }
+    assert {name for name, one in schedules.items() if one.job_name == "splits_and_dividends"} == {
+        "splits_and_dividends_schedule",
+        "splits_and_dividends_xlon_schedule",
+    }
+
+
 def test_an_evaluated_schedule_asks_for_the_platforms_session_and_tick(process):
     request = process("2013-02-28T20:45").evaluate("tsla_agent")
     assert isinstance(request, dg.RunRequest)
@@ -131,7 +205,7 @@ def test_an_evaluated_schedule_asks_for_the_platforms_session_and_tick(process):
 def test_a_tick_on_a_closed_market_is_a_skip_with_its_reason(moment, when):
     now = at(moment)
     asked = [agent_tick(SPECS[name], now) for name in ("tsla", "iwm", "momentum")]
-    for skip in (*asked, minute_tick(FEEDS["minute"], now)):
+    for skip in (*asked, ingest_tick(FEEDS["minute"], now)):
         assert isinstance(skip, dg.SkipReason), when
         assert skip.skip_message == f"XNYS is closed at {moment.replace('T', ' ')} UTC"
 
@@ -199,14 +273,14 @@ def test_run_keys_name_the_tick_so_that_asking_again_asks_for_the_same_run():
 def test_run_keys_of_strategies_feeds_and_sessions_never_meet():
     now = at("2013-02-28T20:45")
     asked = [agent_tick(spec, now) for spec in SPECS.values()]
-    asked += [minute_tick(FEEDS["minute"], now), settled_tick("XNYS", BARS_DELAY, at("2013-02-28T21:15"))]
+    asked += [ingest_tick(FEEDS["minute"], now), settled_tick("XNYS", BARS_DELAY, at("2013-02-28T21:15"))]
     keys = [request.run_key for request in asked if isinstance(request, dg.RunRequest)]
     assert len(keys) == len(set(keys)) == len(SPECS) + 2
 
 
 def test_the_minute_ingest_runs_once_a_minute_of_the_session():
     keys = run_keys(
-        lambda now: minute_tick(FEEDS["minute"], now), at("2013-02-28T00:00:01"), timedelta(minutes=1), 1440
+        lambda now: ingest_tick(FEEDS["minute"], now), at("2013-02-28T00:00:01"), timedelta(minutes=1), 1440
     )
     assert len(keys) == len(set(keys)) == 390
 

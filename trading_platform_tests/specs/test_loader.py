@@ -33,7 +33,8 @@ UNIVERSE = """
 instruments:
   AAPL: {primary_exchange: NASDAQ}
   BTC: {security_type: CRYPTO, exchange: PAXOS, calendar: 24/7, lot_size: "0.00001"}
-ingest: [AAPL]
+feeds:
+  minute: {bar_size: 1 min, symbols: [AAPL]}
 """
 
 
@@ -54,7 +55,7 @@ def test_the_shipped_specs_are_four_agents_that_load_with_enough_history() -> No
 
 def test_the_shipped_universe_holds_what_is_traded_and_25_symbols_to_ingest() -> None:
     universe = load_universe()
-    assert len(universe.ingest) == 25
+    assert [(feed.name, feed.bar_size, len(feed.symbols)) for feed in universe.feeds] == [("minute", "1 min", 25)]
     assert {"AAPL", "FB", "GOOG", "IBM", "MSFT", "TSLA", "IWM", "BTC"} <= set(universe.instruments)
     bitcoin = universe.instruments["BTC"]
     assert (bitcoin.security_type, bitcoin.exchange, bitcoin.calendar) == ("CRYPTO", "PAXOS", "24/7")
@@ -66,11 +67,11 @@ def test_the_shipped_universe_holds_what_is_traded_and_25_symbols_to_ingest() ->
         "NASDAQ",
         "USD",
     )
-    assert all(universe.instruments[symbol].primary_exchange for symbol in universe.ingest)
+    assert all(universe.instruments[symbol].primary_exchange for symbol in universe.ingested)
 
 
 def test_the_shipped_specs_and_the_ingest_give_five_feeds() -> None:
-    feeds = feeds_of(load_strategy_specs(), load_universe().ingest)
+    feeds = feeds_of(load_strategy_specs(), load_universe().feeds)
     assert [feed.name for feed in feeds] == ["daily", "btc", "iwm", "tsla", "minute"]
 
 
@@ -182,16 +183,23 @@ def test_a_directory_may_bring_its_own_universe(tmp_path: Path) -> None:
         load_strategy_specs(tmp_path)
     write(tmp_path, universe=["AAPL"])
     assert load_strategy_specs(tmp_path)[0].universe == ("AAPL",)
-    assert load_universe(tmp_path).ingest == ("AAPL",)
+    assert load_universe(tmp_path).ingested == ("AAPL",)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("ingest: [AAPL]", "ingest: [AAPL, MSFT]", "ingest: there is no instrument 'MSFT'"),
-        ("ingest: [AAPL]", "ingest: [AAPL, AAPL]", "ingest: names AAPL twice"),
-        ("ingest: [AAPL]", "ingest: [AAPL, BTC]", "ingest: symbols must share one calendar, but theirs are 24/7, XNYS"),
-        ("ingest:", "ingests:", r"ingests: unknown key \(did you mean ingest\?\)"),
+        ("[AAPL]", "[AAPL, MSFT]", "feeds.minute.symbols: there is no instrument 'MSFT'"),
+        ("[AAPL]", "[AAPL, AAPL]", "feeds.minute.symbols: names AAPL twice"),
+        ("[AAPL]", "[AAPL, BTC]", r"feeds.minute.symbols: all symbols .* calendar XNYS, but there are BTC \(24/7\)"),
+        ("[AAPL]", "[]", "feeds.minute.symbols: .* at least 1 item"),
+        ("1 min,", "1 minute,", r"feeds.minute.bar_size: '1 minute' is none of 1 min, .*did you mean 1 min\?"),
+        ("1 min,", "1 min, calendar: XNYSE,", r"feeds.minute.calendar: unknown calendar 'XNYSE' \(did you mean XNYS\?"),
+        ("minute:", "Minute:", "feeds.Minute: a feed's name is part of asset keys"),
+        ("minute:", "daily:", "feeds.daily: names beginning with daily belong to the daily strategies"),
+        ("minute:", "daily_xlon:", "feeds.daily_xlon: names beginning with daily"),
+        ("feeds:", "feed:", r"feed: unknown key \(did you mean feeds\?\)"),
+        ("feeds:", "ingest: [AAPL]\nfeeds:", "the key ingest is now a feed: write feeds: "),
         ("primary_exchange", "primary_exchang", r"instruments.AAPL.primary_exchang: unknown key \(did you mean prim"),
         ("CRYPTO", "CRYPT", r"instruments.BTC.security_type: 'CRYPT' is none of STK, CRYPTO, CASH"),
         ("24/7", "24x7", "instruments.BTC.calendar: unknown calendar '24x7'"),
@@ -206,6 +214,32 @@ def test_a_mistake_in_the_universe_is_named(tmp_path: Path, old: str, new: str, 
         load_universe(file)
 
 
+def test_feeds_of_several_exchanges_stand_side_by_side(tmp_path: Path) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(
+        "instruments: {AAPL: {}, BTC: {security_type: CRYPTO, calendar: 24/7}, VOD: {currency: GBP, calendar: XLON}}\n"
+        "feeds:\n  hours: {bar_size: 1 hour, symbols: [AAPL], description: Hours.}\n"
+        "  coins: {bar_size: 15 mins, calendar: 24/7, symbols: [BTC]}\n"
+        "  london: {bar_size: 1 day, calendar: XLON, symbols: [VOD]}\n"
+    )
+    universe = load_universe(file)
+    assert [(feed.name, feed.calendar, feed.bar_size, feed.symbols) for feed in universe.feeds] == [
+        ("hours", "XNYS", "1 hour", ("AAPL",)),
+        ("coins", "24/7", "15 mins", ("BTC",)),
+        ("london", "XLON", "1 day", ("VOD",)),
+    ]
+    assert universe.feeds[0].description == "Hours."
+
+
+def test_a_strategy_may_not_have_the_name_of_a_feed_that_others_share(tmp_path: Path) -> None:
+    (tmp_path / "universe.yaml").write_text(
+        "instruments: {TSLA: {}}\nfeeds: {tsla: {bar_size: 1 min, symbols: [TSLA]}}\n"
+    )
+    write(tmp_path)
+    with pytest.raises(SpecError, match="'tsla' is the name of a feed; choose another"):
+        load_strategy_specs(tmp_path)
+
+
 def test_a_universe_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="No such file"):
         load_universe(tmp_path / "absent.yaml")
@@ -216,7 +250,7 @@ def test_symbols_narrow_every_universe_and_leave_out_strategies_without_one() ->
     narrowed = narrow(specs, ["IBM", "AAPL"])
     assert [(spec.name, spec.universe) for spec in narrowed] == [("momentum", ("AAPL", "IBM"))]
     assert narrow(specs, None) == specs
-    assert narrow_ingest(universe, ["IBM", "AAPL"]).ingest == ("AAPL", "IBM")
+    assert narrow_ingest(universe, ["IBM", "AAPL"]).ingested == ("AAPL", "IBM")
     assert narrow_ingest(universe, None) is universe
 
 

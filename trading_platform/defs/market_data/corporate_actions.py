@@ -1,28 +1,37 @@
 """Splits and dividends as an asset. Finding them is in ``ingest.corporate_actions``, using them in ``domain``."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
 from trading_platform.defs.market_data.assets import CORPORATE_ACTIONS, validated_key
-from trading_platform.domain.market_data.feeds import DAILY, Feed
+from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+    from trading_platform.storage.lake import Lake
 
 YEAR_OF_SESSIONS = 253
 
 
 def build_corporate_actions(feeds: Sequence[Feed]) -> list[dg.AssetsDefinition]:
-    """The asset ``market_data/corporate_actions`` of the symbols in the daily feed, if there is one."""
-    return [_corporate_actions(feed) for feed in feeds if feed.name == DAILY]
+    """The asset ``market_data/corporate_actions`` of the symbols in the daily feeds, if there is one."""
+    daily = [feed for feed in feeds if feed.is_daily]
+    return [_corporate_actions(daily)] if daily else []
 
 
-def _corporate_actions(daily: Feed) -> dg.AssetsDefinition:
+def _corporate_actions(daily: Sequence[Feed]) -> dg.AssetsDefinition:
     @asset(
         key=CORPORATE_ACTIONS,
-        deps=[dg.AssetKey(validated_key(daily.name))],
+        deps=[dg.AssetKey(validated_key(feed.name)) for feed in daily],
         check_specs=[
             contract_check(CORPORATE_ACTIONS, "CorporateActions"),
             dg.AssetCheckSpec(
@@ -42,25 +51,24 @@ def _corporate_actions(daily: Feed) -> dg.AssetsDefinition:
             "CorporateActions",
             description="Splits and cash dividends of the stocks with daily bars, found by comparing the broker's "
             "adjusted closes of the last year with the stored ones as traded. One row per action; key "
-            "`symbol, ex_session, kind`; dividends in USD per share. Rows are never dropped.",
+            "`symbol, ex_session, kind`; dividends per share in the instrument's currency. Rows are never dropped.",
             kinds=["ibkr"],
         ),
     )
     def corporate_actions(
         context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, lake: LakeResource
     ) -> Outputs:
-        from trading_platform.domain.calendars import get_calendar
-        from trading_platform.domain.market_data.history import look_back
+        import pandas as pd
+
         from trading_platform.ingest.corporate_actions import learn_actions
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.base import empty
         from trading_platform.schemas.market_data import CorporateActions
 
-        store, now, calendar = lake.get_lake(), platform.now(), get_calendar(daily.calendar)
-        sessions = [day.isoformat() for day in look_back(calendar.latest_session(now), YEAR_OF_SESSIONS, calendar)]
-        bars = store.read_sessions(
-            validated_key(daily.name), sessions, columns=["symbol", "session", "close", "is_final"], is_missing_ok=True
-        )
+        store, now = lake.get_lake(), platform.now()
+        years = [_year_of(store, feed, now) for feed in daily]
+        bars = pd.concat([year for year in years if len(year)] or years[:1])
+        bars = bars.drop_duplicates(["symbol", "session"])  # a stock may be in two feeds
         known = store.read_table(CORPORATE_ACTIONS) if store.has_table(CORPORATE_ACTIONS) else empty(CorporateActions)
         learned = learn_actions(ibkr.broker, platform.universe.instruments, bars, known, now=now)
         failures = [{"symbol": symbol, "reason": why} for symbol, why in learned.failures.items()]
@@ -89,3 +97,17 @@ def _corporate_actions(daily: Feed) -> dg.AssetsDefinition:
         )
 
     return corporate_actions
+
+
+def _year_of(store: "Lake", feed: Feed, now: "datetime") -> "pd.DataFrame":
+    """A year of the feed's closes, as far as stored: ``symbol, session, close, is_final``."""
+    from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.history import look_back
+
+    calendar = get_calendar(feed.calendar)
+    return store.read_sessions(
+        validated_key(feed.name),
+        [day.isoformat() for day in look_back(calendar.latest_session(now), YEAR_OF_SESSIONS, calendar)],
+        columns=["symbol", "session", "close", "is_final"],
+        is_missing_ok=True,
+    )

@@ -1,4 +1,4 @@
-"""Feeds: which bars are collected for whom. Derived from strategy specs; pure and light."""
+"""Feeds: which bars are collected for whom. Derived from strategy specs and the universe; pure and light."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from trading_platform.domain.calendars import ALWAYS_OPEN
-from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec
-
-DAILY = "daily"
-MINUTE = "minute"
+from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec, daily_feed
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class Feed:
     """Bars of one size for some symbols on one calendar.
 
     ``history_sessions`` is how many sessions before the current one must be stored for its strategies to
-    decide. ``strategies`` names those that read it.
+    decide. ``strategies`` names those that read it; an ingest feed, which the universe file names, has none.
     """
 
     name: str
@@ -27,11 +24,17 @@ class Feed:
     symbols: tuple[str, ...]
     history_sessions: int
     strategies: tuple[str, ...]
+    description: str = ""
 
     @property
     def is_daily(self) -> bool:
         """Whether a session has one bar."""
         return self.bar_size == "1 day"
+
+    @property
+    def is_ingest(self) -> bool:
+        """Whether it is collected for its own sake, and so has a schedule of its own."""
+        return not self.strategies
 
     @property
     def rows_per_session(self) -> int:
@@ -40,38 +43,33 @@ class Feed:
         return len(self.symbols) * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 
 
-def feeds_of(specs: Sequence[StrategySpec], ingest_symbols: Sequence[str]) -> tuple[Feed, ...]:
-    """The feeds that the strategies read, and the minute ingest.
+def feeds_of(specs: Sequence[StrategySpec], ingest: Sequence[Feed]) -> tuple[Feed, ...]:
+    """The feeds that the strategies read, and those of the ``ingest`` that have symbols.
 
-    Daily strategies of one calendar share the feed ``daily``, whose symbols are their universes together;
+    Daily strategies of one calendar share a feed (:func:`daily_feed`), whose symbols are their universes together;
     each intraday strategy has a feed of its own name.
 
     Raises:
-        ValueError: two daily strategies on different calendars.
+        ValueError: two feeds of one name.
     """
-    feeds: list[Feed] = []
     daily = [spec for spec in specs if spec.is_daily]
-    calendars = sorted({spec.calendar for spec in daily})
-    if len(calendars) > 1:
-        msg = f"daily strategies share one feed and so one calendar, but these are used: {', '.join(calendars)}"
-        raise ValueError(msg)
-    if daily:
-        symbols = dict.fromkeys(symbol for spec in daily for symbol in spec.universe)
-        feeds.append(
-            Feed(
-                DAILY,
-                calendars[0],
-                "1 day",
-                tuple(symbols),
-                max(spec.history_sessions for spec in daily),
-                tuple(spec.name for spec in daily),
-            )
-        )
+    feeds = [_shared(calendar, daily) for calendar in sorted({spec.calendar for spec in daily})]
     feeds += [
         Feed(spec.feed, spec.calendar, spec.bar_size, spec.universe, spec.history_sessions, (spec.name,))
         for spec in specs
         if not spec.is_daily
     ]
-    if ingest_symbols:
-        feeds.append(Feed(MINUTE, "XNYS", "1 min", tuple(ingest_symbols), 1, ()))
+    feeds += [feed for feed in ingest if feed.symbols]
+    names = [feed.name for feed in feeds]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"two feeds are called {', '.join(twice)}: rename the strategy or the ingest feed of that name"
+        raise ValueError(msg)
     return tuple(feeds)
+
+
+def _shared(calendar: str, daily: Sequence[StrategySpec]) -> Feed:
+    own = [spec for spec in daily if spec.calendar == calendar]
+    symbols = dict.fromkeys(symbol for spec in own for symbol in spec.universe)
+    history = max(spec.history_sessions for spec in own)
+    return Feed(daily_feed(calendar), calendar, "1 day", tuple(symbols), history, tuple(spec.name for spec in own))

@@ -7,12 +7,21 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trading_platform.domain.calendars import ALWAYS_OPEN
+from trading_platform.domain.calendars import ALWAYS_OPEN, DAILY_CALENDAR, calendar_slug
 from trading_platform.domain.orders.model import CLOSE_ORDERS, OrderType, TimeInForce
 from trading_platform.domain.orders.risk.limits import AccountLimits, Limits
 
 BarSize = Literal["1 min", "5 mins", "15 mins", "1 hour", "1 day"]
 BAR_MINUTES: dict[BarSize, int] = {"1 min": 1, "5 mins": 5, "15 mins": 15, "1 hour": 60, "1 day": 1440}
+DAILY = "daily"
+
+
+def daily_feed(calendar: str) -> str:
+    """Name of the daily bars that the strategies of one calendar share: ``daily``, ``daily_xlon``, ``daily_24_7``.
+
+    A function of the calendar alone, so that another strategy never renames the assets of those that are there.
+    """
+    return DAILY if calendar == DAILY_CALENDAR else f"{DAILY}_{calendar_slug(calendar)}"
 
 
 class _Strict(BaseModel):
@@ -206,5 +215,5 @@ class StrategySpec(_Strict):
 
     @property
     def feed(self) -> str:
-        """Name of the bars it reads: daily strategies share ``daily``, each intraday one has its own."""
-        return "daily" if self.is_daily else self.name
+        """Name of the bars it reads: daily strategies of one calendar share a feed, each intraday one has its own."""
+        return daily_feed(self.calendar) if self.is_daily else self.name
