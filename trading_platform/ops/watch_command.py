@@ -45,10 +45,11 @@ def show(*, as_of: datetime | None, name: str | None) -> int:
 
 
 def change(symbols: Sequence[str], what: Change, *, as_of: datetime | None, name: str, why: str, by: str | None) -> int:
-    """Put symbols on a list, or take them off; say what was changed. All of them, or nothing.
+    """Put symbols on a list, or take them off; say what was changed.
 
     Raises:
-        WatchError: there is no such list, a symbol is no ticker, is not on the list, or the list would be too long.
+        WatchError: nothing was changed: there is no such list, a symbol is no ticker or not on the list, no reason is
+            given, or the list would be too long.
     """
     from trading_platform.storage.watch_changes import WatchChanges
 
@@ -73,11 +74,11 @@ def change(symbols: Sequence[str], what: Change, *, as_of: datetime | None, name
             if len(on_it) + len(due) > MOST_SYMBOLS:
                 msg = f"the list {name} would have {len(on_it) + len(due)} symbols; {MOST_SYMBOLS} at most"
                 raise WatchError(msg)
+        known = load_universe(settings.strategies).instruments
+        feeds = [feed for feed in configured_feeds(settings) if feed.members and feed.members.watch_list == name]
         changes, person = WatchChanges(lake), (by or "").strip() or who()
         for symbol in due:
             changes.record(WatchChange(name, symbol, what, person, now, why))
-        known = load_universe(settings.strategies).instruments
-        feeds = [feed for feed in configured_feeds(settings) if feed.members and feed.members.watch_list == name]
     _tell(wanted, due, what, name, lambda symbol: symbol in known)
     if feeds:
         names = ", ".join(feed.name for feed in feeds)
