@@ -70,7 +70,7 @@ def _members(feed: Feed, spec: MembersSpec) -> dg.AssetsDefinition:
             ),
         ],
         pool=IBKR_POOL,
-        **by_session(feed.calendar, spec.max_members),
+        **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(
             key,
             "FeedMembers",
