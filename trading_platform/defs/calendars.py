@@ -24,7 +24,8 @@ def cached_calendar(name: str) -> TradingCalendar:
     """
     if name == ALWAYS_OPEN:
         return build_calendar(name)
-    facts = cached(f"calendar-{name}", metadata.version("exchange_calendars"), lambda: _facts(build_calendar(name)))
+    key = f"{metadata.version('exchange_calendars')} with breaks"
+    facts = cached(f"calendar-{name}", key, lambda: _facts(build_calendar(name)))
     days, opens, closes = zip(*facts["sessions"], strict=True)
     return TradingCalendar(
         name,
@@ -32,6 +33,7 @@ def cached_calendar(name: str) -> TradingCalendar:
         [datetime.fromtimestamp(moment, UTC) for moment in opens],
         [datetime.fromtimestamp(moment, UTC) for moment in closes],
         [date.fromordinal(day) for day in days],
+        has_breaks=facts["has_breaks"],
     )
 
 
@@ -39,6 +41,7 @@ def _facts(calendar: TradingCalendar) -> dict[str, object]:
     """Sessions as ordinal day, open and close in seconds since the epoch: quick to read back."""
     return {
         "time_zone": str(calendar.time_zone),
+        "has_breaks": calendar.has_breaks,
         "sessions": [
             (day.toordinal(), int(opens.timestamp()), int(closes.timestamp()))
             for day, opens, closes in calendar.schedule

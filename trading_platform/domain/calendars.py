@@ -1,7 +1,10 @@
 """Trading calendars: sessions, their opens and closes. All instants are tz-aware UTC, all sessions are dates.
 
-Exchanges come from ``exchange_calendars`` (holidays, half days, unscheduled closes). Markets that never
-close ("24/7") use calendar days in UTC, from midnight to midnight.
+Exchanges come from ``exchange_calendars`` (holidays, half days, unscheduled closes). Two markets are our own: those
+that never close ("24/7") use calendar days in UTC, from midnight to midnight; foreign exchange ("FX") has the day of
+IBKR's IDEALPRO, from 17:15 in New York on the day before to 17:00, Monday to Friday. (The days of exchange_calendars'
+"24/5" go from midnight to midnight in UTC, which would put Sunday evening's bars outside every session and expect some
+on Friday evening, when nobody trades.)
 """
 
 from __future__ import annotations
@@ -17,8 +20,14 @@ UTC = timezone.utc
 FIRST_SESSION = date(1998, 1, 2)
 LAST_SESSION = date(2035, 12, 31)
 ALWAYS_OPEN = "24/7"
+FOREIGN_EXCHANGE = "FX"
+OUR_OWN = (ALWAYS_OPEN, FOREIGN_EXCHANGE)
 DAILY_CALENDAR = "XNYS"
 """The calendar whose daily bars are the feed ``daily``; those of others carry its name."""
+FX_TIME_ZONE = "America/New_York"
+FX_OPEN, FX_CLOSE = time(17, 15), time(17)
+FX_HOLIDAYS = ((1, 1), (12, 25))
+"""Month and day."""
 SESSIONS_PER_YEAR = 252
 DAYS_PER_YEAR = 365
 """Periods per year of markets that never close."""
@@ -30,11 +39,25 @@ def calendar_slug(name: str) -> str:
 
 
 class TradingCalendar:
-    """The sessions of one market, oldest first, with their opens and closes."""
+    """The sessions of one market, oldest first, with their opens and closes.
 
-    def __init__(self, name: str, time_zone: str, opens: list[datetime], closes: list[datetime], days: list[date]):
+    ``has_breaks``: its sessions are interrupted, as Tokyo's is at noon. A session is one stretch here, so that such a
+    market can have daily bars only: what is expected within the day would be wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        time_zone: str,
+        opens: list[datetime],
+        closes: list[datetime],
+        days: list[date],
+        *,
+        has_breaks: bool = False,
+    ):
         self.name = name
         self.time_zone = ZoneInfo(time_zone)
+        self.has_breaks = has_breaks
         self._days = days
         self._opens = opens
         self._closes = closes
@@ -173,6 +196,8 @@ def build_calendar(name: str) -> TradingCalendar:
         days = [FIRST_SESSION + timedelta(days=i) for i in range((LAST_SESSION - FIRST_SESSION).days + 1)]
         opens = [datetime.combine(day, time(), UTC) for day in days]
         return TradingCalendar(name, "UTC", opens, [*opens[1:], opens[-1] + timedelta(days=1)], days)
+    if name == FOREIGN_EXCHANGE:
+        return _foreign_exchange()
 
     import exchange_calendars as xcals
     from exchange_calendars.errors import InvalidCalendarName
@@ -180,7 +205,7 @@ def build_calendar(name: str) -> TradingCalendar:
     try:
         calendar = xcals.get_calendar(name, start=FIRST_SESSION.isoformat(), end=LAST_SESSION.isoformat())
     except InvalidCalendarName:
-        msg = f"unknown calendar {name!r}: use an exchange_calendars code such as XNYS, or {ALWAYS_OPEN}"
+        msg = f"unknown calendar {name!r}: use an exchange_calendars code such as XNYS, or {' or '.join(OUR_OWN)}"
         raise ValueError(msg) from None
     schedule = calendar.schedule
     return TradingCalendar(
@@ -189,4 +214,15 @@ def build_calendar(name: str) -> TradingCalendar:
         [stamp.to_pydatetime() for stamp in schedule["open"]],
         [stamp.to_pydatetime() for stamp in schedule["close"]],
         [stamp.date() for stamp in schedule.index.to_pydatetime()],
+        has_breaks=bool(schedule["break_start"].notna().any()),
     )
+
+
+def _foreign_exchange() -> TradingCalendar:
+    """Weekdays but New Year's Day and Christmas, each from 17:15 in New York on the day before to 17:00."""
+    new_york = ZoneInfo(FX_TIME_ZONE)
+    span = (FIRST_SESSION + timedelta(days=i) for i in range((LAST_SESSION - FIRST_SESSION).days + 1))
+    days = [day for day in span if day.weekday() < 5 and (day.month, day.day) not in FX_HOLIDAYS]
+    opens = [datetime.combine(day - timedelta(days=1), FX_OPEN, new_york).astimezone(UTC) for day in days]
+    closes = [datetime.combine(day, FX_CLOSE, new_york).astimezone(UTC) for day in days]
+    return TradingCalendar(FOREIGN_EXCHANGE, FX_TIME_ZONE, opens, closes, days)

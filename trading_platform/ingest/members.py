@@ -6,7 +6,7 @@ And the bars of those who did: each in the sessions it belongs to, and in no oth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -136,6 +136,8 @@ def _resolved(
     if instrument.calendar != feed.calendar:
         whose = "universe.yaml says" if symbol in instruments else "it would be looked up as a US stock, which trades"
         return refused(f"{whose} {instrument.calendar}, and the feed collects {feed.calendar}"), 0
+    if instrument.bar_sizes and feed.bar_size not in instrument.bar_sizes:
+        return refused(f"universe.yaml allows it {', '.join(instrument.bar_sizes)}, and not {feed.bar_size}"), 0
     try:
         details = broker.instrument_details(instrument)
     except BrokerConnectionError:
@@ -147,7 +149,14 @@ def _resolved(
             f"the scan means contract {candidate.con_id}, and {symbol} at {instrument.exchange} in "
             f"{instrument.currency} is contract {details.con_id}: give it a primary_exchange in universe.yaml"
         ), 1
-    member = Member(instrument, details.con_id, candidate.source, candidate.why, candidate.rank, first_seen_utc=now)
+    member = Member(
+        replace(instrument, con_id=details.con_id),
+        details.con_id,
+        candidate.source,
+        candidate.why,
+        candidate.rank,
+        first_seen_utc=now,
+    )
     return member, 1
 
 

@@ -184,11 +184,10 @@ def check_broker() -> str:
 def check_market_data() -> str:
     """Where the prices of the strategies' symbols come from."""
     from trading_platform.definitions import build_resources
-    from trading_platform.resources.platform import configured_specs
-    from trading_platform.specs.loader import load_universe
+    from trading_platform.resources.platform import configured_specs, current_universe
 
     settings = get_settings()
-    instruments = load_universe(settings.strategies).instruments
+    instruments = current_universe(settings).instruments
     symbols = sorted({symbol for spec in configured_specs(settings) for symbol in spec.universe})
     origins: dict[str, list[str]] = {}
     with build_resources(settings)["ibkr"].connect() as broker:

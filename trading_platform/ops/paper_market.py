@@ -93,7 +93,8 @@ class PaperMarket:
 
     def origin_of(self, symbol: str) -> str:
         """The sentence that says where the symbol's prices come from."""
-        return self._market.origin_of(symbol)
+        contract = self._contract(symbol)
+        return self._market.origin_of(symbol if contract is None else contract.listed_as)
 
     def _make_quote(self, symbol: str, moment: datetime) -> Quote | None:
         contract = self._contract(symbol)
@@ -112,9 +113,10 @@ class PaperMarket:
     def _contract(self, symbol: str) -> Contract | None:
         if symbol not in self._contracts:
             instrument = self._instruments.get(symbol)
+            ticker = None if instrument is None else instrument.broker_symbol
             found = (
-                self._book.find(symbol=symbol, security_type=instrument.security_type, currency=instrument.currency)
-                if instrument is not None
+                self._book.find(symbol=ticker, security_type=instrument.security_type, currency=instrument.currency)
+                if instrument is not None and ticker is not None
                 else []
             )
             self._contracts[symbol] = found[0] if len(found) == 1 else None

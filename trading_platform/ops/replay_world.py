@@ -65,6 +65,7 @@ def replay_world(stage: Stage) -> Iterator[ReplayWorld]:
         ),
         clock.now,
     ).start_in_thread()
+    universe = load_universe(stage.settings.strategies).on(stage.start.date())
     ledger = Ledger(stage.ledger_url)
     broker = IBKRBroker(
         IBKRConfig(
@@ -74,6 +75,7 @@ def replay_world(stage: Stage) -> Iterator[ReplayWorld]:
             account=stage.account,
             mode="paper",
             max_messages_per_second=0,
+            names=universe.names,
         )
     )
 
@@ -88,7 +90,7 @@ def replay_world(stage: Stage) -> Iterator[ReplayWorld]:
             advance=advance,
             broker=broker,
             ledger=ledger,
-            instruments=load_universe(stage.settings.strategies).instruments,
+            instruments=universe.instruments,
             account_limits=load_risk_limits(stage.settings.strategies).account,
             quality=load_data_quality(stage.settings.strategies),
         )

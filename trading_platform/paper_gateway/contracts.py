@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 
 from trading_platform.paper_gateway.market.listings import LISTINGS, Listing
 from trading_platform.paper_gateway.market.market import Market
@@ -14,17 +15,23 @@ _DERIVED_IDS = range(1_000_000_000, 2**31 - 1)
 
 
 class ContractBook:
-    """Every contract of one paper market: the well-known ones, and one for each symbol with data."""
+    """Every contract of one paper market: the well-known ones, and one for each symbol with data.
+
+    They are called what they are called on the day on which the market starts.
+    """
 
     def __init__(self, market: Market) -> None:
         symbols = sorted({*LISTINGS, *market.data.symbols})
         listings = [market.listing(symbol) for symbol in symbols]
         ids = _contract_ids(listings)
+        day = market.start.date()
         self._by_id = {
-            ids[listing.symbol]: _contract(listing, ids[listing.symbol], market.origin_of(listing.symbol))
+            ids[listing.symbol]: _contract(listing, day, ids[listing.symbol], market.origin_of(listing.symbol))
             for listing in listings
         }
-        self._by_symbol = {contract.symbol: contract for contract in self._by_id.values()}
+        self._by_symbol: dict[str, list[Contract]] = {}
+        for contract in self._by_id.values():
+            self._by_symbol.setdefault(contract.symbol, []).append(contract)
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
@@ -69,8 +76,7 @@ class ContractBook:
     def _candidates(self, symbol: str | None) -> tuple[Contract, ...]:
         if not symbol:
             return self.contracts
-        contract = self._by_symbol.get(symbol.upper())
-        return () if contract is None else (contract,)
+        return tuple(self._by_symbol.get(symbol.upper(), ()))
 
     def matching(self, pattern: str, limit: int = 16) -> list[Contract]:
         """At most ``limit`` contracts whose symbol begins with ``pattern`` or whose name holds it, best first."""
@@ -106,17 +112,22 @@ def _contract_ids(listings: Sequence[Listing]) -> dict[str, int]:
     return ids
 
 
-def _contract(listing: Listing, con_id: int, data_origin: str) -> Contract:
-    is_crypto = listing.security_type == "CRYPTO"
+def _contract(listing: Listing, day: date, con_id: int, data_origin: str) -> Contract:
+    ticker = listing.ticker_on(day)
+    name = ticker if listing.security_type == "STK" else f"{ticker}.{listing.currency}"
     return Contract(
         con_id=con_id,
-        symbol=listing.symbol,
+        symbol=ticker,
         security_type=listing.security_type,
         exchange=listing.exchange,
         primary_exchange=listing.primary_exchange,
         currency=listing.currency,
-        local_symbol=f"{listing.symbol}.{listing.currency}" if is_crypto else listing.symbol,
-        trading_class="NMS" if listing.primary_exchange == "NASDAQ" else listing.symbol,
+        local_symbol=name,
+        trading_class="NMS"
+        if listing.primary_exchange == "NASDAQ"
+        else name
+        if listing.security_type == "CASH"
+        else ticker,
         long_name=listing.long_name,
         min_tick=listing.min_tick,
         min_size=listing.min_size,
@@ -125,4 +136,5 @@ def _contract(listing: Listing, con_id: int, data_origin: str) -> Contract:
         time_zone=listing.time_zone,
         data_origin=data_origin,
         market_rule=listing.market_rule,
+        listing=listing.symbol,
     )

@@ -251,7 +251,7 @@ class Venue:
                 header.cash,
                 [replace(position, contract=self._current(position.contract)) for position in saved.positions],
             ),
-            saved.executions,
+            [replace(execution, contract=self._current(execution.contract)) for execution in saved.executions],
             (header.next_perm_id, header.next_execution),
         )
         return engine, header.stepped_at

@@ -17,7 +17,11 @@ DONE_STATUSES = ("Filled", "Cancelled", "Inactive")
 
 @dataclass(frozen=True)
 class Contract:
-    """One tradable contract of the paper market, in TWS's terms."""
+    """One contract of the paper market, in TWS's terms.
+
+    ``listing`` names what the market has for it, where that is not its symbol: a ticker can be two contracts', of two
+    currencies, and it can change.
+    """
 
     con_id: int
     symbol: str
@@ -35,6 +39,12 @@ class Contract:
     time_zone: str
     data_origin: str
     market_rule: int = 0
+    listing: str = ""
+
+    @property
+    def listed_as(self) -> str:
+        """The name under which the market has its prices."""
+        return self.listing or self.symbol
 
 
 @dataclass(frozen=True)

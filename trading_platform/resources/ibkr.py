@@ -54,6 +54,8 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
             if self._broker is None:
                 from trading_platform.brokers.ibkr.client import IBKRBroker
                 from trading_platform.brokers.ibkr.config import IBKRConfig
+                from trading_platform.resources.platform import current_universe
+                from trading_platform.settings import get_settings
 
                 self._broker = IBKRBroker(
                     IBKRConfig(
@@ -69,6 +71,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         request_timeout_seconds=self.request_timeout_seconds,
                         read_attempts=self.read_attempts,
                         retry_wait_seconds=self.retry_wait_seconds,
+                        names=current_universe(get_settings()).names,
                     )
                 )
             return self._broker

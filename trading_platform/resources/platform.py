@@ -63,8 +63,8 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
 
     @property
     def universe(self) -> Universe:
-        """All known instruments."""
-        return load_universe(self.settings.strategies)
+        """All known instruments, under the tickers that they have now."""
+        return current_universe(self.settings)
 
     @property
     def watch_lists(self) -> Mapping[str, WatchList]:
@@ -94,6 +94,15 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         return next(spec for spec in self.specs if spec.name == name)
 
 
+def current_universe(settings: Settings) -> Universe:
+    """The configured universe, its instruments under the tickers that they have now by the platform's clock.
+
+    Raises:
+        SpecError: the file says something wrong.
+    """
+    return load_universe(settings.strategies).on(settings.clock.now().date())
+
+
 def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
     """The strategy specs that the settings name, narrowed to the settings' symbols.
 
@@ -113,11 +122,17 @@ def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
 
 
 def tradable_instruments(settings: Settings) -> dict[str, Instrument]:
-    """All known instruments without those that ``risk.yaml`` restricts: these are not traded, not even to reduce.
+    """All known instruments without those that must not be traded, not even to reduce.
+
+    These are the ones that ``risk.yaml`` restricts, those in another currency than USD, and those without a ticker.
 
     Raises:
         SpecError: a file says something wrong.
     """
-    universe = load_universe(settings.strategies)
+    universe = current_universe(settings)
     restricted = load_risk_limits(settings.strategies, universe=universe).account.restricted_symbols
-    return {symbol: one for symbol, one in universe.instruments.items() if symbol not in restricted}
+    return {
+        symbol: one
+        for symbol, one in universe.instruments.items()
+        if symbol not in restricted and not one.why_not_tradable and one.broker_symbol is not None
+    }

@@ -17,7 +17,7 @@ from trading_platform.domain.signals.loading import StrategyError, build_strateg
 from trading_platform.domain.signals.spec import DAILY, StrategySpec
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.specs.parsing import SHIPPED, SpecError, check_calendar, check_symbols, file_of, parse
-from trading_platform.specs.universe import UNIVERSE_FILE, Universe, load_universe, narrow_ingest
+from trading_platform.specs.universe import UNIVERSE_FILE, Universe, check_bar_size, load_universe, narrow_ingest
 from trading_platform.specs.watch_lists import WATCH_LISTS_FILE
 
 __all__ = [
@@ -170,6 +170,11 @@ def _load_spec(file: Path, instruments: Mapping[str, Instrument]) -> StrategySpe
             raise SpecError(file, key, f"limits are written in {RISK_FILE}: move them to strategies.{spec.name} there")
     check_calendar(spec.calendar, file, "calendar")
     check_symbols(spec.universe, instruments, file, "universe", calendar=spec.calendar)
+    check_bar_size(spec.universe, spec.bar_size, instruments, file, "bar_size")
+    for symbol in spec.universe:
+        if why := instruments[symbol].why_not_tradable:
+            problem = f"no strategy may trade {symbol}: {why}. A feed of {UNIVERSE_FILE} may collect its bars"
+            raise SpecError(file, "universe", problem)
     try:
         ensure_orders_can_be_named(spec.name, spec.universe, leg="s" if spec.order.bracket is not None else "")
     except InvalidOrderIdError as error:

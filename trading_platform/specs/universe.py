@@ -5,37 +5,63 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trading_platform.domain.calendars import DAILY_CALENDAR
-from trading_platform.domain.instruments import Instrument, SecurityType
+from trading_platform.domain.calendars import DAILY_CALENDAR, FOREIGN_EXCHANGE, get_calendar
+from trading_platform.domain.instruments import BrokerNames, Instrument, SecurityType
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.members import MOST_MEMBERS, USUAL_MEMBERS, MembersSpec
 from trading_platform.domain.market_data.scans import MOST_SCAN_ROWS, Scan
 from trading_platform.domain.signals.spec import DAILY, BarSize
 from trading_platform.domain.suggestions import did_you_mean
-from trading_platform.specs.parsing import SpecError, check_calendar, check_symbols, file_of, parse
+from trading_platform.domain.tickers import TickerError, TickerFact, TickerMap, TickerSpan
+from trading_platform.specs.parsing import USUAL_CALENDARS, SpecError, check_calendar, check_symbols, file_of, parse
 from trading_platform.specs.watch_lists import WATCH_LISTS_FILE, load_watch_lists
 
 UNIVERSE_FILE = "universe.yaml"
 FEED_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
+PAIR = re.compile(r"[A-Z]{3}\.[A-Z]{3}")
 INGEST_HISTORY_SESSIONS = 1
 
 
 @dataclass(frozen=True)
 class Universe:
-    """What can be traded, by symbol, and the feeds that are collected whether a strategy reads them or not."""
+    """All instruments by symbol, and the feeds that are collected whether a strategy reads them or not."""
 
     instruments: Mapping[str, Instrument]
     feeds: tuple[Feed, ...]
+
+    def on(self, day: date) -> Universe:
+        """The same universe, each instrument under its ticker of ``day``: the broker knows no other."""
+        return replace(self, instruments={symbol: one.on(day) for symbol, one in self.instruments.items()})
+
+    @property
+    def names(self) -> BrokerNames:
+        """From the broker's names to ours."""
+        return BrokerNames.of(self.instruments.values())
+
+    @property
+    def tickers(self) -> TickerMap:
+        """Who had which ticker when; the market of a ticker is the calendar."""
+        return TickerMap(fact for one in self.instruments.values() for fact in _facts(one))
 
     @property
     def ingested(self) -> tuple[str, ...]:
         """The symbols of all feeds, each once."""
         return tuple(dict.fromkeys(symbol for feed in self.feeds for symbol in feed.symbols))
+
+
+class _TickerEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ticker: str = Field(min_length=1)
+    first: date | None = None
+    last: date | None = None
+    exchange: str = ""
 
 
 class _InstrumentEntry(BaseModel):
@@ -48,6 +74,10 @@ class _InstrumentEntry(BaseModel):
     calendar: str = "XNYS"
     lot_size: Decimal = Field(default=Decimal(1), gt=0)
     sector: str = Field(default="", pattern=r"^[a-z_]*$")
+    bar_sizes: tuple[BarSize, ...] = ()
+    ticker: str = ""
+    con_id: int | None = Field(default=None, gt=0)
+    tickers: tuple[_TickerEntry, ...] = ()
 
 
 class _FiltersEntry(BaseModel):
@@ -126,9 +156,8 @@ def load_universe(path: Path | None = None) -> Universe:
     entries = parse(_UniverseFile, file)
     for symbol, entry in entries.instruments.items():
         check_calendar(entry.calendar, file, f"instruments.{symbol}.calendar")
-    instruments = {
-        symbol: Instrument(symbol=symbol, **entry.model_dump()) for symbol, entry in entries.instruments.items()
-    }
+    instruments = {symbol: _instrument(symbol, entry, file) for symbol, entry in entries.instruments.items()}
+    _check_tickers(Universe(instruments, ()), file)
     feeds = tuple(_feed(name, entry, instruments, file) for name, entry in entries.feeds.items())
     return Universe(instruments, feeds)
 
@@ -148,6 +177,58 @@ def narrow_ingest(universe: Universe, symbols: Iterable[str] | None) -> Universe
     return replace(universe, feeds=tuple(feeds))
 
 
+def _instrument(symbol: str, entry: _InstrumentEntry, file: Path) -> Instrument:
+    key = f"instruments.{symbol}"
+    if entry.ticker and entry.tickers:
+        raise SpecError(file, f"{key}.ticker", "is for one that never changed: leave it out beside tickers")
+    if entry.security_type == "CASH":
+        if PAIR.fullmatch(symbol) is None or symbol.partition(".")[2] != entry.currency:
+            problem = "foreign exchange is named by its pair, such as EUR.USD, whose second part is its currency"
+            raise SpecError(file, key, problem)
+        if entry.calendar != FOREIGN_EXCHANGE:
+            raise SpecError(file, f"{key}.calendar", f"foreign exchange trades on the calendar {FOREIGN_EXCHANGE}")
+    try:
+        spans = tuple(TickerSpan(one.ticker, one.first, one.last, one.exchange) for one in entry.tickers)
+    except TickerError as error:
+        raise SpecError(file, f"{key}.tickers", str(error)) from error
+    fields = entry.model_dump(exclude={"tickers"})
+    return Instrument(symbol=symbol, **fields, tickers=tuple(sorted(spans, key=lambda span: span.begin)))
+
+
+def _facts(instrument: Instrument) -> list[TickerFact]:
+    spans = instrument.tickers or (TickerSpan(instrument.ticker or instrument.symbol),)
+    return [TickerFact(instrument.symbol, span, instrument.calendar) for span in spans]
+
+
+def _check_tickers(universe: Universe, file: Path) -> None:
+    """Refuse a history that contradicts itself, and two instruments that are one at the broker."""
+    try:
+        changes = {span.begin for one in universe.instruments.values() for span in one.tickers}
+        _ = universe.tickers
+        for day in sorted({*changes, date.max}):
+            _ = universe.on(day).names
+    except TickerError as error:
+        raise SpecError(file, "instruments", str(error)) from error
+
+
+def check_bar_size(
+    symbols: Iterable[str], bar_size: BarSize, instruments: Mapping[str, Instrument], file: Path, key: str
+) -> None:
+    """Refuse bars that an instrument may not have, and bars within the day of a market that rests at noon."""
+    for symbol in symbols:
+        instrument = instruments[symbol]
+        if instrument.bar_sizes and bar_size not in instrument.bar_sizes:
+            problem = f"{symbol} may have bars of {', '.join(instrument.bar_sizes)} only, as its bar_sizes say"
+            raise SpecError(file, key, problem)
+        is_usual = instrument.calendar in USUAL_CALENDARS
+        if bar_size != "1 day" and not is_usual and get_calendar(instrument.calendar).has_breaks:
+            problem = (
+                f"{symbol} trades on {instrument.calendar}, which rests at noon: the bars to expect within the day are "
+                "not known there. Use 1 day"
+            )
+            raise SpecError(file, key, problem)
+
+
 def _feed(name: str, entry: _FeedEntry, instruments: Mapping[str, Instrument], file: Path) -> Feed:
     key = f"feeds.{name}"
     if FEED_NAME.fullmatch(name) is None:
@@ -161,6 +242,7 @@ def _feed(name: str, entry: _FeedEntry, instruments: Mapping[str, Instrument], f
     if twice:
         raise SpecError(file, f"{key}.symbols", f"names {', '.join(twice)} twice")
     _check_one_calendar(entry, instruments, file, key)
+    check_bar_size(entry.symbols, entry.bar_size, instruments, file, f"{key}.bar_size")
     members = None if entry.members is None else _members(entry.members, entry.calendar, file, f"{key}.members")
     return Feed(
         name, entry.calendar, entry.bar_size, entry.symbols, INGEST_HISTORY_SESSIONS, (), entry.description, members

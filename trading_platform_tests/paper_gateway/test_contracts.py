@@ -25,10 +25,10 @@ def book() -> ContractBook:
 
 def test_the_book_lists_the_well_known_contracts_with_ibkr_s_ids(book: ContractBook) -> None:
     contracts = {contract.symbol: contract for contract in book.contracts}
-    assert len(contracts) == 29
-    assert {"AAPL", "MSFT", "GOOG", "IBM", "FB", "TSLA", "IWM", "SPY", "QQQ", "JNJ", "BTC"} <= set(contracts)
+    assert len(book.contracts) == 36
+    assert {"AAPL", "MSFT", "GOOG", "IBM", "META", "TSLA", "IWM", "SPY", "QQQ", "JNJ", "BTC"} <= set(contracts)
     assert (contracts["AAPL"].con_id, contracts["MSFT"].con_id, contracts["IBM"].con_id) == (265598, 272093, 8314)
-    assert len({contract.con_id for contract in book.contracts}) == 29
+    assert len({contract.con_id for contract in book.contracts}) == 36
     assert contracts["IWM"].primary_exchange == "ARCA"
     coin = contracts["BTC"]
     assert (coin.security_type, coin.exchange, coin.calendar, coin.local_symbol) == (
@@ -87,15 +87,55 @@ def test_symbols_of_the_user_s_data_are_listed_with_ids_that_stay(book: Contract
 
 
 def test_a_pattern_finds_symbols_before_names(book: ContractBook) -> None:
-    assert [contract.symbol for contract in book.matching("a")][:3] == ["AMD", "AAPL", "AMZN"]
+    assert [contract.symbol for contract in book.matching("a")][:4] == ["AMD", "AZN", "AAPL", "AMZN"]
     assert [contract.symbol for contract in book.matching("bitcoin")] == ["BTC"]
     assert book.matching(" ") == []
 
 
 def test_every_instrument_of_the_shipped_universe_is_listed(book: ContractBook) -> None:
-    unlisted = [
-        instrument.symbol
-        for instrument in load_universe().instruments.values()
-        if not book.find(symbol=instrument.symbol, security_type=instrument.security_type)
-    ]
-    assert unlisted == []
+    found = {
+        instrument.symbol: book.find(
+            symbol=instrument.broker_symbol,
+            security_type=instrument.security_type,
+            currency=instrument.currency,
+            primary_exchange=instrument.primary_exchange,
+        )
+        for instrument in load_universe().on(NOW.date()).instruments.values()
+    }
+    assert {symbol: len(contracts) for symbol, contracts in found.items()} == dict.fromkeys(found, 1)
+    assert {symbol: one.calendar for symbol, [one] in found.items()} == {
+        symbol: one.calendar for symbol, one in load_universe().instruments.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "ticker", "other"),
+    [
+        (datetime(2013, 2, 28, 17, tzinfo=timezone.utc), "FB", "META"),
+        (datetime(2022, 6, 8, 17, tzinfo=timezone.utc), "FB", "META"),
+        (datetime(2022, 6, 9, 17, tzinfo=timezone.utc), "META", "FB"),
+        (NOW, "META", "FB"),
+    ],
+)
+def test_a_contract_is_called_what_it_was_called_when_the_market_starts(
+    start: datetime, ticker: str, other: str
+) -> None:
+    book = ContractBook(Market(load_market_data(), 7, date(2026, 11, 19), start))
+    [facebook] = book.find(symbol=ticker, security_type="STK", currency="USD")
+    assert (facebook.con_id, facebook.local_symbol, facebook.listed_as) == (107113386, ticker, "FB")
+    assert facebook.data_origin.startswith("real daily bars")
+    assert book.find(symbol=other) == []
+
+
+def test_one_ticker_may_be_two_contracts_of_two_exchanges() -> None:
+    book = book_of(data_of(daily_history("VOD", date(2013, 1, 2), 5)))
+    assert {(one.currency, one.calendar) for one in book.find(symbol="VOD")} == {("GBP", "XLON"), ("USD", "XNYS")}
+    [london] = book.find(symbol="VOD", currency="GBP", exchange="SMART", primary_exchange="LSE")
+    assert (london.listed_as, london.time_zone) == ("VOD.LSE", "GB")
+
+
+def test_a_pair_is_found_by_its_base_and_its_currency_on_idealpro(book: ContractBook) -> None:
+    [pair] = book.find(symbol="EUR", security_type="CASH", currency="USD", exchange="IDEALPRO")
+    assert (pair.local_symbol, pair.calendar, pair.min_tick) == ("EUR.USD", "FX", Decimal("0.00005"))
+    assert [one.local_symbol for one in book.find(security_type="CASH")] == ["EUR.USD", "GBP.USD", "USD.JPY"]
+    assert book.find(symbol="EUR", exchange="SMART") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -212,6 +213,88 @@ def test_a_mistake_in_the_universe_is_named(tmp_path: Path, old: str, new: str, 
     file.write_text(UNIVERSE.replace(old, new))
     with pytest.raises(SpecError, match=message):
         load_universe(file)
+
+
+def test_the_shipped_facebook_is_meta_at_the_broker_today_and_was_another_company_before_2003() -> None:
+    universe = load_universe()
+    assert universe.on(date(2026, 11, 26)).instruments["FB"].broker_symbol == "META"
+    assert universe.on(date(2013, 2, 28)).instruments["FB"].broker_symbol == "FB"
+    assert not universe.instruments["FB"].is_listed(date(2001, 9, 10))
+    assert universe.tickers.instrument_of("META", date(2026, 11, 26), "XNYS") == "FB"
+    assert universe.on(date(2026, 11, 26)).names.symbol_of("META", "STK", "USD") == "FB"
+
+
+ABROAD = """
+instruments:
+  AAPL: {}
+  VOD.LSE: {ticker: VOD, primary_exchange: LSE, currency: GBP, calendar: XLON}
+  EUR.USD: {security_type: CASH, exchange: IDEALPRO, calendar: FX}
+  TOYOTA: {ticker: "7203", currency: USD, calendar: XTKS, bar_sizes: [1 day]}
+  SONY: {ticker: "6758", currency: USD, calendar: XTKS}
+  FB: {tickers: [{ticker: FB, first: 2012-05-18, last: 2022-06-08}, {ticker: META, first: 2022-06-09}]}
+feeds:
+  minute: {bar_size: 1 min, symbols: [AAPL]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("EUR.USD:", "EURUSD:", "instruments.EURUSD: foreign exchange is named by its pair, such as EUR.USD"),
+        ("EUR.USD:", "EUR.GBP:", "instruments.EUR.GBP: foreign exchange is named by its pair"),
+        ("calendar: FX", "calendar: 24/5", "instruments.EUR.USD.calendar: .*trades on the calendar FX"),
+        ("first: 2022-06-09", "first: 2022-06-08", "instruments: FB as FB .* and FB as META .* overlap"),
+        ("last: 2022-06-08", "last: 2012-05-17", "instruments.FB.tickers: FB ends on 2012-05-17, before it begins"),
+        ("FB: {tickers", "FB: {ticker: FB, tickers", "instruments.FB.ticker: .*leave it out beside tickers"),
+        ("AAPL: {}", "AAPL: {}\n  META: {}", "instruments: META as META .* and FB as META .* overlap"),
+        ("{ticker: VOD,", "{ticker: AAPL, currency: USD,", "there twice"),
+        ("{ticker: VOD, primary_exchange: LSE, currency: GBP", "{ticker: AAPL", "VOD.LSE are both AAPL STK USD at the"),
+        (
+            "AAPL: {}",
+            "AAPL: {bar_sizes: [1 day, 1 hour]}",
+            "feeds.minute.bar_size: AAPL may have bars of 1 day, 1 hour",
+        ),
+        ("AAPL: {}", "AAPL: {bar_sizes: [1 week]}", "instruments.AAPL.bar_sizes.0: "),
+        ("1 min, symbols: [AAPL]", "5 mins, calendar: XTKS, symbols: [SONY]", "XTKS, which rests at noon: .*Use 1 day"),
+        ("AAPL: {}", "AAPL: {con_id: 0}", "instruments.AAPL.con_id: .*greater than 0"),
+    ],
+)
+def test_a_mistake_about_an_instrument_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(ABROAD)
+    load_universe(file)
+    assert old in ABROAD
+    file.write_text(ABROAD.replace(old, new))
+    with pytest.raises(SpecError, match=message):
+        load_universe(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"universe": ["VOD.LSE"], "calendar": "XLON"}, "universe", "may trade VOD.LSE: it is priced in GBP"),
+        ({"universe": ["EUR.USD"], "calendar": "FX"}, "universe", "may trade EUR.USD: it is foreign exchange"),
+        ({"universe": ["SONY"], "calendar": "XTKS"}, "bar_size", "rests at noon"),
+        ({"universe": ["TOYOTA"], "calendar": "XTKS"}, "bar_size", "TOYOTA may have bars of 1 day only"),
+    ],
+)
+def test_what_the_risk_controls_can_not_judge_no_strategy_may_trade(
+    tmp_path: Path, changes: dict[str, object], key: str, message: str
+) -> None:
+    (tmp_path / "universe.yaml").write_text(ABROAD)
+    write(tmp_path, **changes)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_strategy_specs(tmp_path)
+    assert caught.value.key == key
+
+
+def test_a_daily_strategy_may_trade_what_is_priced_in_usd_on_another_exchange(tmp_path: Path) -> None:
+    (tmp_path / "universe.yaml").write_text(ABROAD)
+    daily = {"bar_size": "1 day", "cadence_minutes": None, "history_sessions": 80}
+    write(tmp_path, "a.yaml", name="drift", universe=["SONY"], calendar="XTKS", **daily)
+    write(tmp_path, "b.yaml", name="hold", universe=["AAPL"], **daily)
+    feeds = feeds_of(load_strategy_specs(tmp_path), ())
+    assert {feed.name: feed.calendar for feed in feeds} == {"daily": "XNYS", "daily_xtks": "XTKS"}
 
 
 def test_feeds_of_several_exchanges_stand_side_by_side(tmp_path: Path) -> None:

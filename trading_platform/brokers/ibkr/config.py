@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from trading_platform.brokers.base import AccountMismatchError
+from trading_platform.domain.instruments import BrokerNames
 from trading_platform.domain.orders.guards import live_confirmation
 
 TradingMode = Literal["paper", "live"]
@@ -19,8 +20,8 @@ class IBKRConfig:
     account offered. ``client_id_span`` ids from ``client_id`` on are tried in turn while one is in use. All
     durations are seconds. ``read_attempts`` counts the first one; orders have only one.
     ``max_messages_per_second`` is what is sent at most (IBKR allows 50; 0: no limit, which only a paper gateway without
-    pacing bears). Mode live needs ``live_confirmation``, the sentence that
-    ``domain.orders.guards.live_confirmation`` asks for.
+    pacing bears). ``names`` are the platform's names of the broker's contracts. Mode live needs ``live_confirmation``,
+    the sentence that ``domain.orders.guards.live_confirmation`` asks for.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +40,7 @@ class IBKRConfig:
     max_retry_wait_seconds: float = 30.0
     commission_wait_seconds: float = 2.0
     max_messages_per_second: int = 45
+    names: BrokerNames = field(default_factory=BrokerNames)
 
     @property
     def address(self) -> str:

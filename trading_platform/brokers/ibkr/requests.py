@@ -35,7 +35,7 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
     """Resolve one instrument, once per connection: what a contract is does not change while one is up.
 
     Raises:
-        UnknownInstrumentError: no contract fits, or several do.
+        UnknownInstrumentError: no contract fits, or several do, or one with another id than the universe's.
     """
     known = connection.details.get(instrument)
     if known is not None:
@@ -50,6 +50,12 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
         msg = (
             f"{what}: {len(found)} contracts fit ({names}): give a symbol that {instrument.exchange} lists, or a "
             "primary_exchange"
+        )
+        raise UnknownInstrumentError(msg)
+    if instrument.con_id is not None and found[0].contract.conId != instrument.con_id:
+        msg = (
+            f"{what}: the broker's {instrument.broker_symbol} is contract {found[0].contract.conId}, and universe.yaml "
+            f"says {instrument.con_id}: the ticker may have gone to somebody else. Correct tickers or con_id"
         )
         raise UnknownInstrumentError(msg)
     rule_id = translate.market_rule_id(found[0])
@@ -173,7 +179,7 @@ async def open_orders(connection: Connection) -> list[BrokerOrder]:
         wrapper.open_orders = None
     connection.knows_open_orders = True
     return [
-        translate.to_open_order(item, wrapper.statuses.get(item.order.permId))
+        translate.to_open_order(item, wrapper.statuses.get(item.order.permId), connection.config.names)
         for item in raw
         if item.order.account == connection.account
     ]
@@ -192,7 +198,11 @@ async def completed_orders(connection: Connection) -> list[BrokerOrder]:
         raw = wrapper.completed_orders or []
     finally:
         wrapper.completed_orders = None
-    return [translate.to_completed_order(item) for item in raw if item.order.account == connection.account]
+    return [
+        translate.to_completed_order(item, connection.config.names)
+        for item in raw
+        if item.order.account == connection.account
+    ]
 
 
 async def executions(connection: Connection) -> list[Execution]:
@@ -205,7 +215,8 @@ async def executions(connection: Connection) -> list[Execution]:
     fills = [fill for fill in fills if fill.execution.acctNumber == connection.account]
     await _commissions(connection, {fill.execution.execId for fill in fills})
     return translate.without_corrected(
-        translate.to_execution(fill, wrapper.commissions.get(fill.execution.execId)) for fill in fills
+        translate.to_execution(fill, wrapper.commissions.get(fill.execution.execId), connection.config.names)
+        for fill in fills
     )
 
 
@@ -226,7 +237,8 @@ async def positions(connection: Connection) -> list[Position]:
     client = connection.client
     rows = await connection.ask_keyed("positions", "positions", client.reqPositions)
     client.cancelPositions()
-    return [translate.to_position(row) for row in rows if row.account == connection.account and row.position]
+    names = connection.config.names
+    return [translate.to_position(row, names) for row in rows if row.account == connection.account and row.position]
 
 
 async def account_summary(connection: Connection) -> AccountSummary:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from ib_insync.objects import ScanDataList, ScannerSubscription
 
 from trading_platform.brokers.base import BrokerError, ScanRefusedError
+from trading_platform.brokers.ibkr import translate
 from trading_platform.brokers.ibkr.connection import Connection
+from trading_platform.domain.instruments import BrokerNames
 from trading_platform.domain.market_data.scans import Scan, ScanRow
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ async def scan(connection: Connection, wanted: Scan) -> tuple[ScanRow, ...]:
             for request_id in request_ids:
                 connection.client.cancelScannerSubscription(request_id)
     rows = sorted(answer, key=lambda row: row.rank)[: wanted.limit]
-    return tuple(_row(place, row) for place, row in enumerate(rows, start=1))
+    return tuple(_row(place, row, connection.config.names) for place, row in enumerate(rows, start=1))
 
 
 def _subscription(wanted: Scan) -> ScannerSubscription:
@@ -64,13 +66,13 @@ def _subscription(wanted: Scan) -> ScannerSubscription:
     return asked
 
 
-def _row(place: int, row: ScanData) -> ScanRow:
+def _row(place: int, row: ScanData, names: BrokerNames) -> ScanRow:
     contract = row.contractDetails.contract
     assert contract is not None, "the decoder always sets it"
     return ScanRow(
         rank=place,
         con_id=contract.conId,
-        symbol=contract.symbol,
+        symbol=translate.to_symbol(contract, names),
         security_type=contract.secType,
         exchange=contract.exchange,
         currency=contract.currency,

@@ -13,8 +13,8 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from trading_platform.brokers.base import BrokerError
-from trading_platform.domain.instruments import Instrument, InstrumentDetails
+from trading_platform.brokers.base import BrokerError, UnknownInstrumentError
+from trading_platform.domain.instruments import BrokerNames, Instrument, InstrumentDetails
 from trading_platform.domain.orders.model import (
     LIMIT_ORDERS,
     STOP_ORDERS,
@@ -46,6 +46,7 @@ _UNSET_INTEGER = 2**31 - 1
 _DEFAULT_EXCHANGES = {"CRYPTO": "PAXOS", "CASH": "IDEALPRO"}
 _WHAT_TO_SHOW = {"STK": "TRADES", "CRYPTO": "AGGTRADES", "CASH": "MIDPOINT"}
 _DELAYED_MARKET_DATA = (3, 4)
+_AS_THEY_ARE = BrokerNames()
 _STATUSES = {
     "ApiPending": OrderStatus.SUBMITTED,
     "PendingSubmit": OrderStatus.SUBMITTED,
@@ -81,16 +82,24 @@ def to_price(value: float | None) -> Decimal | None:
 
 
 def to_contract(instrument: Instrument) -> Contract:
-    """The contract to ask for. Must be called on the loop thread."""
+    """The contract to ask for. Must be called on the loop thread.
+
+    Raises:
+        UnknownInstrumentError: the instrument has no ticker.
+    """
     from ib_insync.contract import Contract
 
+    if instrument.broker_symbol is None:
+        known = ", ".join(map(str, instrument.tickers))
+        msg = f"{instrument.symbol} has no ticker today: it had {known}. Add the one it has now to universe.yaml"
+        raise UnknownInstrumentError(msg)
     exchange = instrument.exchange
     if exchange == "SMART":
         # smart routing exists for stocks only
         exchange = _DEFAULT_EXCHANGES.get(instrument.security_type, exchange)
     return Contract(
         secType=instrument.security_type,
-        symbol=instrument.symbol,
+        symbol=instrument.broker_symbol,
         exchange=exchange,
         primaryExchange=instrument.primary_exchange,
         currency=instrument.currency,
@@ -142,13 +151,19 @@ def to_side(raw: str) -> Side:
     raise BrokerError(msg)
 
 
-def to_open_order(raw: RawOrder, status: RawStatus | None) -> BrokerOrder:
+def to_symbol(contract: Contract, names: BrokerNames) -> str:
+    """The platform's name of a contract that the broker sent."""
+    return names.symbol_of(contract.symbol, contract.secType, contract.currency)
+
+
+def to_open_order(raw: RawOrder, status: RawStatus | None, names: BrokerNames = _AS_THEY_ARE) -> BrokerOrder:
     """An open order; ``status`` is its newest ``orderStatus`` message, if one came."""
     filled = to_decimal(status.filled) if status else (to_optional_decimal(raw.order.filledQuantity) or Decimal(0))
     word = status.status if status else raw.state.status
     average = to_price(status.average_price) if status else None
     return _broker_order(
         raw,
+        names,
         quantity=to_decimal(raw.order.totalQuantity),
         raw_status=word,
         status=to_status(word, filled),
@@ -157,7 +172,7 @@ def to_open_order(raw: RawOrder, status: RawStatus | None) -> BrokerOrder:
     )
 
 
-def to_completed_order(raw: RawOrder) -> BrokerOrder:
+def to_completed_order(raw: RawOrder, names: BrokerNames = _AS_THEY_ARE) -> BrokerOrder:
     """A completed order. It carries no order id and no average price; a filled one may carry no total quantity."""
     filled = to_optional_decimal(raw.order.filledQuantity) or Decimal(0)
     quantity = to_decimal(raw.order.totalQuantity) or filled
@@ -166,12 +181,13 @@ def to_completed_order(raw: RawOrder) -> BrokerOrder:
     if status is OrderStatus.FILLED and filled == 0:
         filled = quantity
     return _broker_order(
-        raw, quantity=quantity, raw_status=word, status=status, filled=filled, message=raw.state.completedStatus
+        raw, names, quantity=quantity, raw_status=word, status=status, filled=filled, message=raw.state.completedStatus
     )
 
 
 def _broker_order(
     raw: RawOrder,
+    names: BrokerNames,
     *,
     quantity: Decimal,
     raw_status: str,
@@ -187,7 +203,7 @@ def _broker_order(
         order_id=max(order.orderId, 0),
         client_id=order.clientId,
         account=order.account,
-        symbol=raw.contract.symbol,
+        symbol=to_symbol(raw.contract, names),
         side=to_side(order.action),
         quantity=quantity,
         order_type=order.orderType,
@@ -238,7 +254,9 @@ def to_acknowledged_order(
     )
 
 
-def to_execution(fill: objects.Fill, report: objects.CommissionReport | None) -> Execution:
+def to_execution(
+    fill: objects.Fill, report: objects.CommissionReport | None, names: BrokerNames = _AS_THEY_ARE
+) -> Execution:
     """One fill; ``report`` of ``None`` leaves commission and realized P&L unknown."""
     execution = fill.execution
     return Execution(
@@ -246,7 +264,7 @@ def to_execution(fill: objects.Fill, report: objects.CommissionReport | None) ->
         client_order_id=execution.orderRef,
         perm_id=execution.permId,
         account=execution.acctNumber,
-        symbol=fill.contract.symbol,
+        symbol=to_symbol(fill.contract, names),
         side=to_side(execution.side),
         quantity=to_decimal(execution.shares),
         price=to_decimal(execution.price),
@@ -273,9 +291,9 @@ def without_corrected(executions: Iterable[Execution]) -> list[Execution]:
     return list(newest.values())
 
 
-def to_position(raw: objects.Position) -> Position:
+def to_position(raw: objects.Position, names: BrokerNames = _AS_THEY_ARE) -> Position:
     """A holding with its signed quantity."""
-    return Position(raw.account, raw.contract.symbol, to_decimal(raw.position), to_decimal(raw.avgCost))
+    return Position(raw.account, to_symbol(raw.contract, names), to_decimal(raw.position), to_decimal(raw.avgCost))
 
 
 def to_account_summary(account: str, values: Mapping[str, tuple[str, str]], ts_utc: datetime) -> AccountSummary:

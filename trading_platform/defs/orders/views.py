@@ -287,4 +287,4 @@ def _times(stamps: pd.Series, form: str = "%Y-%m-%d %H:%M:%S") -> pd.Series:
 
 
 def _zone(spec: StrategySpec) -> str:
-    return "UTC" if get_calendar(spec.calendar).is_always_open else "America/New_York"
+    return str(get_calendar(spec.calendar).time_zone)

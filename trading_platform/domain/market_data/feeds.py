@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from trading_platform.domain.calendars import ALWAYS_OPEN
+from trading_platform.domain.calendars import ALWAYS_OPEN, FOREIGN_EXCHANGE
 from trading_platform.domain.market_data.members import MembersSpec
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec, daily_feed
 
@@ -41,8 +41,8 @@ class Feed:
 
     @property
     def rows_per_session(self) -> int:
-        """About how many bars a session has, rather too many: an exchange is taken to be open for eight hours."""
-        minutes = 24 * 60 if self.calendar == ALWAYS_OPEN else 8 * 60
+        """About how many bars a session has, rather too many: an exchange is taken to be open for nine hours."""
+        minutes = 24 * 60 if self.calendar in (ALWAYS_OPEN, FOREIGN_EXCHANGE) else 9 * 60
         symbols = len(self.symbols) + (self.members.max_members if self.members is not None else 0)
         return symbols * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 

@@ -39,7 +39,10 @@ def members_table(members: Sequence[Member], session: date) -> pd.DataFrame:
 
 
 def members_of(table: pd.DataFrame, calendar: str) -> list[Member]:
-    """The members that a table of :func:`members_table` holds, in its order; they trade on ``calendar``."""
+    """The members that a table of :func:`members_table` holds, in its order; they trade on ``calendar``.
+
+    Their instruments carry the contract's id: a ticker that has gone to somebody else since is then refused.
+    """
     return [
         Member(
             Instrument(
@@ -49,6 +52,7 @@ def members_of(table: pd.DataFrame, calendar: str) -> list[Member]:
                 primary_exchange=row["primary_exchange"],
                 currency=row["currency"],
                 calendar=calendar,
+                con_id=int(row["con_id"]),
             ),
             con_id=int(row["con_id"]),
             source=row["source"],

@@ -44,7 +44,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class ScanRow:
-    """One contract of a scan's answer. ``rank`` 1 is the best.
+    """One contract of a scan's answer. ``rank`` 1 is the best; ``symbol`` is the platform's name for it.
 
     The broker's scanner names no primary exchange: ``exchange`` is where it routes, usually ``SMART``.
     """

@@ -63,13 +63,17 @@ def check_bar_size(bar_size: str) -> None:
         raise ValueError(msg)
 
 
-def aggregate(minutes: MinuteBars, until: int, step: int) -> BarTable:
-    """The first ``until`` minutes as bars of ``step`` minutes from the open on. Stretches without trade give no bar."""
+def aggregate(minutes: MinuteBars, until: int, step: int, phase: int = 0) -> BarTable:
+    """The first ``until`` minutes as bars of ``step`` minutes. Stretches without trade give no bar.
+
+    The first bar starts at the open and is ``phase`` minutes shorter than the others, which start at whole steps of the
+    market's clock.
+    """
     at = np.flatnonzero(minutes.has_bar[:until])
     if len(at) == 0:
         nothing = np.zeros(0)
         return BarTable(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
-    groups = at // step
+    groups = (at + phase) // step
     firsts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1])))
     lasts = np.append(firsts[1:], len(at)) - 1
     highs, lows, volumes = minutes.high[at], minutes.low[at], minutes.volume[at]
@@ -79,7 +83,7 @@ def aggregate(minutes: MinuteBars, until: int, step: int) -> BarTable:
     value = np.add.reduceat(volumes * typical, firsts)
     close = closes[lasts]
     return BarTable(
-        (groups[firsts] * step).astype(np.float64),
+        np.maximum(groups[firsts] * step - phase, 0).astype(np.float64),
         minutes.open[at][firsts],
         np.maximum.reduceat(highs, firsts),
         np.minimum.reduceat(lows, firsts),

@@ -6,11 +6,13 @@ where a contract has no data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 
-from trading_platform.domain.calendars import ALWAYS_OPEN
+from trading_platform.domain.calendars import ALWAYS_OPEN, FOREIGN_EXCHANGE
 from trading_platform.domain.instruments import SecurityType
+from trading_platform.domain.tickers import TickerSpan
 from trading_platform.paper_gateway.market_rules import SUB_PENNY_RULE
 
 XNYS = "XNYS"
@@ -23,6 +25,7 @@ class Listing:
     ``con_id`` is IBKR's where it is known, else None. ``price`` (in ``currency``), ``volatility`` (of a
     session's log return) and ``volume`` (a usual session's) shape the synthetic path. Quantities are multiples of
     ``size_increment``, where it is None of ``min_size``. ``market_rule`` 0 is ``min_tick`` at every price.
+    ``tickers`` are what the contract is called and when; without them it is ``symbol``, which also names its data.
     """
 
     symbol: str
@@ -41,6 +44,12 @@ class Listing:
     price: float = 100.0
     volatility: float = 0.015
     volume: float = 5_000_000.0
+    tickers: tuple[TickerSpan, ...] = ()
+
+    def ticker_on(self, day: date) -> str:
+        """What the contract is called on ``day``; its first ticker before it had one, its last one after."""
+        earlier = [span for span in self.tickers if span.begin <= day] or list(self.tickers[:1])
+        return earlier[-1].ticker if earlier else self.symbol
 
 
 def _stock(
@@ -81,6 +90,50 @@ def _crypto(symbol: str, long_name: str, con_id: int | None, character: tuple[fl
     )
 
 
+def _abroad(
+    ticker: str, long_name: str, market: tuple[str, str, str, str], tick: str, character: tuple[float, float, float]
+) -> Listing:
+    """A stock of another country. ``market``: exchange at IBKR, currency, calendar, time zone."""
+    exchange, currency, calendar, zone = market
+    return Listing(
+        f"{ticker}.{exchange}",
+        long_name,
+        primary_exchange=exchange,
+        currency=currency,
+        min_tick=Decimal(tick),
+        calendar=calendar,
+        time_zone=zone,
+        price=character[0],
+        volatility=character[1],
+        volume=character[2],
+        tickers=(TickerSpan(ticker),),
+    )
+
+
+def _pair(pair: str, con_id: int, tick: str, price: float) -> Listing:
+    """A currency against another, such as EUR.USD: quotes and midpoints, no trades."""
+    base, _, quote = pair.partition(".")
+    return Listing(
+        pair,
+        f"{_CURRENCIES[base]} / {_CURRENCIES[quote]}",
+        con_id,
+        security_type="CASH",
+        exchange="IDEALPRO",
+        primary_exchange="",
+        currency=quote,
+        min_tick=Decimal(tick),
+        calendar=FOREIGN_EXCHANGE,
+        price=price,
+        volatility=0.005,
+        volume=1e9,
+        tickers=(TickerSpan(base),),
+    )
+
+
+_CURRENCIES = {"EUR": "Euro", "GBP": "British Pound", "JPY": "Japanese Yen", "USD": "US Dollar"}
+_LONDON = ("LSE", "GBP", "XLON", "GB")
+_FRANKFURT = ("IBIS", "EUR", "XETR", "MET")
+
 LISTINGS: dict[str, Listing] = {
     listing.symbol: listing
     for listing in (
@@ -88,7 +141,10 @@ LISTINGS: dict[str, Listing] = {
         _stock("MSFT", "MICROSOFT CORP", 272093, (400, 0.015, 22e6)),
         _stock("GOOG", "ALPHABET INC-CL C", 208813720, (160, 0.017, 20e6)),
         _stock("IBM", "INTL BUSINESS MACHINES CORP", 8314, (190, 0.013, 4e6), "NYSE"),
-        _stock("FB", "FACEBOOK INC-CLASS A", 107113386, (300, 0.022, 18e6)),
+        replace(
+            _stock("FB", "META PLATFORMS INC-CLASS A", 107113386, (300, 0.022, 18e6)),
+            tickers=(TickerSpan("FB", date(2012, 5, 18), date(2022, 6, 8)), TickerSpan("META", date(2022, 6, 9))),
+        ),
         _stock("TSLA", "TESLA INC", 76792991, (240, 0.032, 95e6)),
         _stock("NVDA", "NVIDIA CORP", 4815747, (120, 0.029, 250e6)),
         _stock("AMZN", "AMAZON.COM INC", 3691937, (180, 0.019, 40e6)),
@@ -113,6 +169,13 @@ LISTINGS: dict[str, Listing] = {
         _stock("SPY", "SPDR S&P 500 ETF TRUST", 756733, (500, 0.009, 60e6), "ARCA"),
         _stock("QQQ", "INVESCO QQQ TRUST SERIES 1", 320227571, (440, 0.012, 40e6), "ARCA"),
         _crypto("BTC", "Bitcoin cryptocurrency", 479624278, (60_000, 0.025, 12_000)),
+        _pair("EUR.USD", 12087792, "0.00005", 1.08),
+        _pair("GBP.USD", 12087797, "0.00005", 1.27),
+        _pair("USD.JPY", 15016059, "0.005", 150.0),
+        _abroad("VOD", "VODAFONE GROUP PLC", _LONDON, "0.0002", (0.75, 0.014, 60e6)),
+        _abroad("AZN", "ASTRAZENECA PLC", _LONDON, "0.02", (110, 0.012, 2e6)),
+        _abroad("HSBA", "HSBC HOLDINGS PLC", _LONDON, "0.001", (7.0, 0.012, 25e6)),
+        _abroad("SAP", "SAP SE", _FRANKFURT, "0.02", (180, 0.014, 2e6)),
     )
 }
 """Every contract the paper market always has, by symbol."""

@@ -60,6 +60,11 @@ class Market:
         self._sources: dict[str, Source] = {}
         self._minutes = lru_cache(maxsize=_CACHED_SESSIONS)(self._make_minutes)
 
+    @property
+    def start(self) -> datetime:
+        """The moment of this start, tz-aware."""
+        return self._start
+
     def listing(self, symbol: str) -> Listing:
         """What is listed under ``symbol``: the well-known contract, or one for the symbol of a data set."""
         found = self.data.find(symbol)
@@ -82,8 +87,9 @@ class Market:
     ) -> list[Bar]:
         """Bars that start in [``start``, ``end``) and have started by ``now`` (tz-aware), oldest first.
 
-        Intraday bars are aligned to the session's open (midnight UTC where the market never closes), bars of a
-        day and longer carry midnight UTC of their first session. The bar in progress holds the minutes that
+        The first intraday bar starts at the session's open, the others at multiples of their size on the market's
+        own clock (9:30, 10:00, 11:00 in New York); bars of a day and longer carry midnight UTC of their first
+        session. The bar in progress holds the minutes that
         are complete at ``now``; before its first one it is empty, at the last price. Nothing trades outside
         the session, so ``regular_hours_only`` makes no difference. ``is_adjusted``: prices before a split or
         dividend that went ex by ``now`` are brought to the scale after it, as TWS's ADJUSTED_LAST has them.
@@ -93,7 +99,7 @@ class Market:
         """
         del regular_hours_only
         check_bar_size(bar_size)
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         if bar_size in BAR_SIZE_MINUTES:
             first = max(source.first_position, index.opened_by(start))
             bars: list[Bar] = []
@@ -112,7 +118,7 @@ class Market:
         return [self._adjusted(contract, bar, now) for bar in found] if is_adjusted else found
 
     def _adjusted(self, contract: Contract, bar: Bar, now: datetime) -> Bar:
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         latest, own = source.latest(index.opened_by(now)), index.up_to(bar.ts_utc.astimezone(UTC).date())
         if latest is None:
             return bar
@@ -126,7 +132,7 @@ class Market:
         None when the contract has never traded by then. The last price runs through its minute's open, its
         extremes and its close; bid and ask are at least one tick away from it.
         """
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         position = source.latest(index.opened_by(now))
         if position is None:
             return None
@@ -178,22 +184,22 @@ class Market:
 
     def has_data(self, contract: Contract, now: datetime) -> bool:
         """Whether the contract has traded by ``now``."""
-        return self._source(contract.symbol).latest(session_index(contract.calendar).opened_by(now)) is not None
+        return self._source(contract.listed_as).latest(session_index(contract.calendar).opened_by(now)) is not None
 
     def first_bar_at(self, contract: Contract) -> datetime | None:
         """The open of the contract's first session, UTC."""
-        return session_index(contract.calendar).open_of(self._source(contract.symbol).first_position)
+        return session_index(contract.calendar).open_of(self._source(contract.listed_as).first_position)
 
     def headlines(self, contract: Contract, start: datetime, end: datetime, limit: int) -> list[Headline]:
         """At most ``limit`` headlines of [``start``, ``end``), newest first: one at the close of each session.
 
         They state what the market did. The caller keeps ``end`` at or before its now.
         """
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         found: list[Headline] = []
         position = index.closed_by(end)
         while len(found) < limit and position >= source.first_position and index.close_of(position) >= start:
-            headline = self._headline(contract.symbol, position)
+            headline = self._headline(contract.listed_as, position)
             if headline is not None and headline.ts_utc < end:
                 found.append(headline)
             position -= 1
@@ -259,14 +265,14 @@ class Market:
 
     def _make_minutes(self, contract: Contract, position: int) -> MinuteBars | None:
         """The whole session's minutes; None when the contract does not trade in it."""
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         day = source.day(position)
         if day is None:
             return None
         minutes = source.minutes(position)
         if minutes is not None:
             return minutes
-        rng = generator(self.seed, contract.symbol, index.days[position].isoformat())
+        rng = generator(self.seed, contract.listed_as, index.days[position].isoformat())
         return bridge(day, index.minutes(position), rng, float(contract.min_tick), float(contract.min_size))
 
     def _session_bars(self, contract: Contract, position: int, step: int, now: datetime) -> list[Bar]:
@@ -274,16 +280,17 @@ class Market:
         if minutes is None:
             return []
         open_minute, length = int(index.opens[position]), index.minutes(position)
-        complete = min(to_minute(now) - open_minute, length)
-        bars = bars_of(aggregate(minutes, complete, step), open_minute, is_fractional=_is_fractional(contract))
-        begun = from_minute(open_minute + complete // step * step)
+        complete, phase = min(to_minute(now) - open_minute, length), index.minute_of_day(position) % step
+        bars = bars_of(aggregate(minutes, complete, step, phase), open_minute, is_fractional=_is_fractional(contract))
+        newest = max(0, (complete + phase) // step * step - phase)
+        begun = from_minute(open_minute + newest)
         is_missing = not bars or bars[-1].ts_utc < begun
-        if complete < length and is_missing and minutes.has_bar[complete // step * step : complete + 1].any():
+        if complete < length and is_missing and minutes.has_bar[newest : complete + 1].any():
             bars.append(empty_bar(begun, self._last_trade(contract, position, now)[0]))
         return bars
 
     def _daily_bar(self, contract: Contract, position: int, now: datetime) -> Bar | None:
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         if position <= index.closed_by(now):
             day = source.day(position)
             return None if day is None else day_bar(index, position, day, is_fractional=_is_fractional(contract))
@@ -299,7 +306,7 @@ class Market:
 
     def _last_trade(self, contract: Contract, position: int, now: datetime) -> tuple[float, datetime, float]:
         """Price and instant of the newest trade at ``now`` in the session at ``position``, and its minute's volume."""
-        source, index = self._source(contract.symbol), session_index(contract.calendar)
+        source, index = self._source(contract.listed_as), session_index(contract.calendar)
         minutes = self._minutes(contract, position)
         day = source.day(position)
         if minutes is None or day is None:

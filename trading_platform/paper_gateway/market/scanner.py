@@ -138,7 +138,8 @@ def scan(
     exchanges = LOCATIONS[location]
     ranked: list[tuple[float, str, Contract]] = []
     for contract in contracts:
-        if contract.security_type != "STK" or not (exchanges is None or contract.primary_exchange in exchanges):
+        is_us_stock = contract.security_type == "STK" and contract.currency == "USD"
+        if not is_us_stock or not (exchanges is None or contract.primary_exchange in exchanges):
             continue
         state = _state_of(market, contract, now)
         value = measure(market, state) if state is not None and filters.admits(state) else None

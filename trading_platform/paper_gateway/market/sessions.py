@@ -65,6 +65,11 @@ class SessionIndex:
         """Length of the session in minutes."""
         return int(self.closes[position] - self.opens[position])
 
+    def minute_of_day(self, position: int) -> int:
+        """Minutes from midnight to the session's open on the market's own clock."""
+        local = self.open_of(position).astimezone(self.calendar.time_zone)
+        return local.hour * 60 + local.minute
+
     def open_of(self, position: int) -> datetime:
         """The instant the session opens, UTC."""
         return from_minute(int(self.opens[position]))

@@ -19,6 +19,7 @@ from trading_platform.domain.market_data.bars import (
     is_final,
     session_labels,
 )
+from trading_platform.domain.market_data.spans import SessionSpans
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize
 
 UTC = timezone.utc
@@ -65,6 +66,49 @@ def test_hourly_bars_begin_at_the_open_and_then_at_full_hours_of_the_market() ->
         "19:00",
     ]
     assert bar_end(utc("2012-07-05T13:30"), "1 hour", XNYS) == utc("2012-07-05T14:00")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "day", "minutes", "fives", "hours"),
+    [
+        ("XNYS", "2001-09-10", 390, 78, 7),
+        ("XNYS", "2001-09-17", 390, 78, 7),  # the first session after the towers
+        ("XNYS", "2012-10-31", 390, 78, 7),
+        ("XNYS", "2018-12-06", 390, 78, 7),
+        ("XNYS", "2025-01-10", 390, 78, 7),
+        ("XNYS", "2024-12-24", 210, 42, 4),
+        ("XNYS", "2024-03-11", 390, 78, 7),
+        ("XLON", "2024-03-11", 510, 102, 9),
+        ("XLON", "2024-10-28", 510, 102, 9),
+        ("XLON", "2024-12-24", 270, 54, 5),
+        ("FX", "2024-03-11", 1425, 285, 24),  # from Sunday's 17:15: the first hourly bar has 45 minutes
+        ("FX", "2024-11-04", 1425, 285, 24),
+        ("24/5", "2024-03-11", 1440, 288, 24),
+        ("24/7", "2024-03-10", 1440, 288, 24),
+        ("24/7", "2024-02-29", 1440, 288, 24),
+    ],
+)
+def test_the_bars_of_a_session_are_known_to_the_minute_on_every_calendar(
+    calendar: str, day: str, minutes: int, fives: int, hours: int
+) -> None:
+    market, session = get_calendar(calendar), date.fromisoformat(day)
+    for bar_size, count in (("1 min", minutes), ("5 mins", fives), ("15 mins", fives // 3), ("1 hour", hours)):
+        starts = expected_bar_starts(session, bar_size, market)
+        assert (len(starts), starts[0]) == (count, market.open_of(session))
+        length = BAR_MINUTES[bar_size] * 60_000_000_000
+        spans = SessionSpans.of(market, [session])
+        assert spans.expected_starts(length)[0].tolist() == [pd.Timestamp(start).value for start in starts]
+        assert set(session_labels(pd.Series(pd.DatetimeIndex(starts)), bar_size, market)) == {day}
+
+
+def test_hourly_bars_of_foreign_exchange_begin_at_a_quarter_past_and_then_at_full_hours() -> None:
+    starts = expected_bar_starts(date(2024, 7, 1), "1 hour", get_calendar("FX"))
+    assert [start.isoformat()[:16] for start in starts[:3]] == [
+        "2024-06-30T21:15",
+        "2024-06-30T22:00",
+        "2024-06-30T23:00",
+    ]
+    assert bar_end(starts[-1], "1 hour", get_calendar("FX")) == utc("2024-07-01T21:00")
 
 
 def test_a_daily_bar_is_stamped_at_midnight_and_ends_at_the_close_also_of_a_half_day() -> None:

@@ -24,8 +24,8 @@ def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, *, secon
 
 
 def contract_of(market: Market, symbol: str) -> Contract:
-    """The one contract of ``symbol``."""
-    [contract] = _book_of(market).find(symbol=symbol)
+    """The one contract that the market lists as ``symbol``, whatever its ticker is."""
+    [contract] = [contract for contract in _book_of(market).contracts if contract.listed_as == symbol]
     return contract
 
 

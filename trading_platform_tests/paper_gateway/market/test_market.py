@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.market_data.bars import expected_bar_starts
+from trading_platform.domain.signals.spec import BarSize
 from trading_platform.paper_gateway.contracts import ContractBook
 from trading_platform.paper_gateway.market.bar_sizes import BAR_SIZE_MINUTES
 from trading_platform.paper_gateway.market.datasets import MarketData
@@ -106,9 +108,27 @@ def test_one_minute_bars_add_up_to_every_longer_bar_and_to_the_day(
     assert len(minutes) == calendar.session_minutes(session)
     assert joined(minutes) == shape(day)
     step = BAR_SIZE_MINUTES[size]
+    opens = start.astimezone(calendar.time_zone)
+    first = step - (opens.hour * 60 + opens.minute) % step
+    edges = [0, *range(first, len(minutes), step)]
     longer = today.bars(contract, size, start, end, NOW)
-    assert [bar.ts_utc for bar in longer] == [start + MINUTE * i for i in range(0, len(minutes), step)]
-    assert [shape(bar) for bar in longer] == [joined(minutes[i : i + step]) for i in range(0, len(minutes), step)]
+    assert [bar.ts_utc for bar in longer] == [start + MINUTE * i for i in edges]
+    assert [shape(bar) for bar in longer] == [
+        joined(minutes[i:j]) for i, j in zip(edges, [*edges[1:], len(minutes)], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "BTC", "EUR.USD", "VOD.LSE", "SAP.IBIS"])
+@pytest.mark.parametrize("size", ["1 min", "5 mins", "15 mins", "1 hour", "1 day"])
+@pytest.mark.parametrize("day", ["2026-03-09", "2026-03-30", "2026-10-26", "2026-11-02"])
+def test_bars_start_where_the_platform_expects_them_also_when_the_clocks_have_moved(
+    today: Market, *, symbol: str, size: BarSize, day: str
+) -> None:
+    contract = contract_of(today, symbol)
+    calendar, session = get_calendar(contract.calendar), date.fromisoformat(day)
+    expected = expected_bar_starts(session, size, calendar)
+    bars = today.bars(contract, size, expected[0], expected[-1] + MINUTE, NOW)
+    assert [bar.ts_utc for bar in bars] == expected
 
 
 @settings(max_examples=40, deadline=None)
