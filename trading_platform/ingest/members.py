@@ -149,14 +149,8 @@ def _resolved(
             f"the scan means contract {candidate.con_id}, and {symbol} at {instrument.exchange} in "
             f"{instrument.currency} is contract {details.con_id}: give it a primary_exchange in universe.yaml"
         ), 1
-    member = Member(
-        replace(instrument, con_id=details.con_id),
-        details.con_id,
-        candidate.source,
-        candidate.why,
-        candidate.rank,
-        first_seen_utc=now,
-    )
+    resolved = replace(instrument, con_id=details.con_id)
+    member = Member(resolved, details.con_id, candidate.source, candidate.why, candidate.rank, first_seen_utc=now)
     return member, 1
 
 

@@ -102,7 +102,10 @@ def test_symbols_that_the_feed_collects_anyway_are_no_members_and_are_told(broke
 
 def test_the_universes_instrument_is_used_where_it_has_one_and_a_us_stock_otherwise(broker: IBKRBroker) -> None:
     found = looked(Bent(broker, rows=[IBM, MSFT]))
-    assert [one.instrument for one in found.members] == [UNIVERSE["IBM"], Instrument("MSFT")]
+    assert [one.instrument for one in found.members] == [
+        replace(UNIVERSE["IBM"], con_id=8314),
+        Instrument("MSFT", con_id=272093),
+    ]
 
 
 def test_a_watch_list_names_members_with_the_persons_reason(broker: IBKRBroker) -> None:
@@ -169,6 +172,17 @@ def test_who_trades_on_another_calendar_is_left_out(broker: IBKRBroker) -> None:
     found = looked(broker, WATCH, feed=always, instruments={"BTC": COIN}, listed=watching("BTC", "IBM"))
     assert [one.symbol for one in found.members] == ["BTC"]
     assert "US stock, which trades XNYS" in found.left_out[0].reason
+
+
+def test_who_may_not_be_collected_in_bars_of_that_size_is_left_out(broker: IBKRBroker) -> None:
+    found = looked(Bent(broker, rows=[IBM]), instruments={"IBM": Instrument("IBM", bar_sizes=("1 day",))})
+    assert "universe.yaml allows it 1 day, and not 5 mins" in found.left_out[0].reason
+
+
+def test_a_members_ticker_that_has_gone_to_somebody_else_gets_no_bars(broker: IBKRBroker) -> None:
+    other = {"IBM": Instrument("IBM", con_id=99)}
+    with pytest.raises(NoBarsError, match="contract 8314"):
+        fetch_parts(BrokerSource(broker), [(replace(FEED, symbols=("IBM",)), SESSIONS)], other, NOW)
 
 
 def test_who_finds_no_room_is_left_out(broker: IBKRBroker) -> None:

@@ -23,7 +23,7 @@ FEED = Feed("movers", "XNYS", "5 mins", ("AAPL",), 1, (), "", MembersSpec("defau
 
 def member(symbol: str, **more: object) -> Member:
     fields = {"con_id": 7, "source": "watch list default", "why": "ann: because", "rank": None, "first_seen_utc": AT}
-    return Member(Instrument(symbol, primary_exchange="NYSE"), **{**fields, **more})  # type: ignore[arg-type]  # a test's fields
+    return Member(Instrument(symbol, primary_exchange="NYSE", con_id=7), **{**fields, **more})  # type: ignore[arg-type]  # a test's fields
 
 
 def test_members_come_back_from_their_table_as_they_were() -> None:

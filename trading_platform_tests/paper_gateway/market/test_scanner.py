@@ -30,7 +30,10 @@ def market(bundled: MarketData) -> Market:
 
 @pytest.fixture(scope="module")
 def stocks(market: Market) -> list[Contract]:
-    return [contract for contract in ContractBook(market).contracts if contract.security_type == "STK"]
+    """The stocks in USD; there are others, which no location has."""
+    contracts = ContractBook(market).contracts
+    assert any(one.security_type == "STK" and one.currency != "USD" for one in contracts)
+    return [one for one in contracts if (one.security_type, one.currency) == ("STK", "USD")]
 
 
 def ranking(market: Market, code: str, *, location: str = "STK.US", rows: int = 50, **filters: float) -> list[str]:
