@@ -29,10 +29,9 @@ history_sessions: 3
 """
 UNIVERSE = """
 instruments: {{AAPL: {{}}, IBM: {{primary_exchange: NYSE}}, TSLA: {{}}}}
-feeds: {{movers: {{bar_size: 15 mins, symbols: {symbols}, members: {members}}}}}
+feeds: {{movers: {{bar_size: {bar_size}, symbols: {symbols}, members: {members}}}}}
 """
 RATE = "{scanner: {scan_code: TOP_VOLUME_RATE, limit: 3}}"
-MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
@@ -53,8 +52,8 @@ def world(tmp_path: Path, folder: Path, postgres_url_factory: Callable[..., str]
         yield made
 
 
-def declare(folder: Path, members: str, symbols: str = "[AAPL]") -> None:
-    (folder / "universe.yaml").write_text(UNIVERSE.format(members=members, symbols=symbols))
+def declare(folder: Path, members: str, symbols: str = "[AAPL]", bar_size: str = "15 mins") -> None:
+    (folder / "universe.yaml").write_text(UNIVERSE.format(members=members, symbols=symbols, bar_size=bar_size))
 
 
 def tick(world: World, session: str = SESSION) -> object:
@@ -212,6 +211,16 @@ def test_a_feed_may_have_members_only_and_for_a_while_nobody(world: World, folde
     watch(world, "IBM")
     tick(world)
     assert symbols(world, VALID) == {"IBM"}
+
+
+def test_splits_are_looked_for_of_a_daily_feeds_own_symbols_and_not_of_its_members(world: World, folder: Path) -> None:
+    declare(folder, RATE, bar_size="1 day")
+    world.clock.set(datetime(2013, 2, 28, 21, 15, tzinfo=timezone.utc))
+    tick(world)
+    assert len(symbols(world, VALID)) > 1
+    result = world.run("splits_and_dividends", None)
+    assert result.success, failure_of(result)
+    assert checks_of(result, "market_data", "corporate_actions")["every_symbol_compared"].passed
 
 
 def test_members_come_first_in_the_feeds_own_job_and_no_strategy_reads_them(world: World) -> None:
