@@ -62,6 +62,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             read_only=settings.read_only,
             connect_timeout_seconds=settings.ibkr_connect_timeout_seconds,
             request_timeout_seconds=settings.ibkr_request_timeout_seconds,
+            strategies=str(settings.strategies) if settings.strategies else None,
+            clock_offset_seconds=settings.clock_offset_seconds,
         ),
         "ledger": LedgerResource(),
         "lake": lake,

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from trading_platform.clock import ManualClock
+from trading_platform.clock import ManualClock, SystemClock
 from trading_platform.definitions import build_definitions
 from trading_platform.defs.sensors import history_request, missing_history
 from trading_platform.domain.market_data.feeds import Feed
@@ -93,6 +93,8 @@ class World:
                 request_timeout_seconds=5,
                 read_attempts=2,
                 retry_wait_seconds=0.05,
+                strategies=str(self.settings.strategies) if self.settings.strategies else None,
+                clock_offset_seconds=SystemClock.starting_at(self.clock.now()).offset.total_seconds(),
             ),
         }
         if self.mlflow is not None:

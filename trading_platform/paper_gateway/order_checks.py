@@ -12,6 +12,7 @@ from trading_platform.paper_gateway.model import Contract, OrderTicket, PaperOrd
 from trading_platform.paper_gateway.order_book import OrderBook, key_of
 from trading_platform.paper_gateway.prices import waits_for_close
 from trading_platform.paper_gateway.time_in_force import TIMES_IN_FORCE
+from trading_platform.paper_gateway.valuation import CURRENCY
 
 ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT", "TRAIL", "MOC", "LOC")
 CLOSE_CUT_OFF = timedelta(minutes=10)
@@ -32,7 +33,7 @@ def check_ticket(contract: Contract, ticket: OrderTicket, account: str, now: dat
         return Refusal(321, f"Error validating request.-'bV' : cause - Invalid account code '{ticket.account}'.")
     if ticket.action not in ("BUY", "SELL"):
         return Refusal(303, f"Invalid action: {ticket.action}")
-    if contract.security_type not in ("STK", "CRYPTO"):
+    if contract.security_type not in ("STK", "CRYPTO") or contract.currency != CURRENCY:
         return Refusal(203, f"The security {contract.symbol} is not available or allowed for this account.")
     if ticket.order_type not in ORDER_TYPES:
         return Refusal(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import dagster as dg
@@ -36,6 +38,9 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
     read_attempts: int = Field(default=4, ge=1, description="Attempts of a read. An order has one.")
     retry_wait_seconds: float = Field(default=0.5, gt=0, description="First back-off of a read; it doubles.")
 
+    strategies: str | None = Field(default=None, description="Directory with universe.yaml; unset: the shipped one.")
+    clock_offset_seconds: float = Field(default=0.0, description="The platform's clock, by which tickers are resolved.")
+
     _broker: IBKRBroker | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
@@ -54,9 +59,10 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
             if self._broker is None:
                 from trading_platform.brokers.ibkr.client import IBKRBroker
                 from trading_platform.brokers.ibkr.config import IBKRConfig
-                from trading_platform.resources.platform import current_universe
-                from trading_platform.settings import get_settings
+                from trading_platform.clock import SystemClock
+                from trading_platform.specs.universe import load_universe
 
+                today = SystemClock(timedelta(seconds=self.clock_offset_seconds)).now().date()
                 self._broker = IBKRBroker(
                     IBKRConfig(
                         host=self.host,
@@ -71,7 +77,7 @@ class IBKRResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it pro
                         request_timeout_seconds=self.request_timeout_seconds,
                         read_attempts=self.read_attempts,
                         retry_wait_seconds=self.retry_wait_seconds,
-                        names=current_universe(get_settings()).names,
+                        names=load_universe(Path(self.strategies) if self.strategies else None).on(today).names,
                     )
                 )
             return self._broker

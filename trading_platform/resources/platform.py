@@ -64,7 +64,7 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     @property
     def universe(self) -> Universe:
         """All known instruments, under the tickers that they have now."""
-        return current_universe(self.settings)
+        return load_universe(self.settings.strategies).on(self.now().date())
 
     @property
     def watch_lists(self) -> Mapping[str, WatchList]:

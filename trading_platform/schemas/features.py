@@ -14,7 +14,7 @@ class Features(Table):
     symbol: Series[str] = pa.Field(description="Ticker")
     session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
     ts_utc: Series[UTCStamp] = pa.Field(description="Start of the bar")
-    close: Series[float] = pa.Field(gt=0, lt=1e9, description="Last price of the bar, USD")
+    close: Series[float] = pa.Field(gt=0, lt=1e9, description="Last price of the bar, in the instrument's currency")
 
     class Config:
         strict = False

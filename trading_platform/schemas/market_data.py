@@ -62,11 +62,13 @@ class RawBars(Table):
     symbol: Series[str] = pa.Field(description="Ticker")
     session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
     ts_utc: Series[UTCStamp] = pa.Field(description="Start of the bar; daily bars: midnight UTC of the session")
-    open: Series[float] = pa.Field(nullable=True, description="First price, USD")
-    high: Series[float] = pa.Field(nullable=True, description="Highest price, USD")
-    low: Series[float] = pa.Field(nullable=True, description="Lowest price, USD")
-    close: Series[float] = pa.Field(nullable=True, description="Last price, USD")
-    volume: Series[float] = pa.Field(nullable=True, description="Traded quantity, shares or coins")
+    open: Series[float] = pa.Field(nullable=True, description="First price, in the instrument's currency")
+    high: Series[float] = pa.Field(nullable=True, description="Highest price, in the instrument's currency")
+    low: Series[float] = pa.Field(nullable=True, description="Lowest price, in the instrument's currency")
+    close: Series[float] = pa.Field(nullable=True, description="Last price, in the instrument's currency")
+    volume: Series[float] = pa.Field(
+        nullable=True, description="Traded quantity, shares or coins; 0 for foreign exchange"
+    )
     is_final: Series[bool] = pa.Field(description="Whether the bar had ended when it was received")
     source: Series[str] = pa.Field(description="Who sent it")
     received_at_utc: Series[UTCStamp] = pa.Field(description="When it was received, platform clock")
@@ -75,11 +77,13 @@ class RawBars(Table):
 class ValidatedBars(RawBars):
     """Bars that passed validation. Key: symbol, ts_utc."""
 
-    open: Series[float] = pa.Field(**PRICE, description="First price, USD")
-    high: Series[float] = pa.Field(**PRICE, description="Highest price, USD")
-    low: Series[float] = pa.Field(**PRICE, description="Lowest price, USD")
-    close: Series[float] = pa.Field(**PRICE, description="Last price, USD")
-    volume: Series[float] = pa.Field(ge=0, lt=1e15, description="Traded quantity, shares or coins")
+    open: Series[float] = pa.Field(**PRICE, description="First price, in the instrument's currency")
+    high: Series[float] = pa.Field(**PRICE, description="Highest price, in the instrument's currency")
+    low: Series[float] = pa.Field(**PRICE, description="Lowest price, in the instrument's currency")
+    close: Series[float] = pa.Field(**PRICE, description="Last price, in the instrument's currency")
+    volume: Series[float] = pa.Field(
+        ge=0, lt=1e15, description="Traded quantity, shares or coins; 0 for foreign exchange"
+    )
 
     @pa.dataframe_check(name="high is the highest and low the lowest")
     def _range_holds(cls, frame: pd.DataFrame) -> Any:  # noqa: N805 - Pandera makes it a classmethod
@@ -113,7 +117,8 @@ class CorporateActions(Table):
     ex_session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="First session that trades without it")
     kind: Series[str] = pa.Field(isin=["split", "dividend"], description="split or dividend")
     value: Series[float] = pa.Field(
-        **PRICE, description="Split: new shares per old. Dividend: cash per share before the ex-session, USD"
+        **PRICE,
+        description="Split: new shares per old. Dividend: cash per share before the ex-session, in the currency",
     )
     source: Series[str] = pa.Field(description="How it was learned")
     first_seen_utc: Series[UTCStamp] = pa.Field(description="When the platform first learned of it, platform clock")

@@ -53,13 +53,15 @@ def test_a_table_that_can_not_be_trusted_is_refused(lines: list[str], message: s
         lean_ticker_map(lines)
 
 
+@pytest.fixture(scope="module")
+def known() -> TickerMap:
+    """All map files that were collected."""
+    with shared_data("daily_us_equities/lean_map_files.csv").open() as lines:
+        return lean_ticker_map(lines)
+
+
 @pytest.mark.real_data
 class TestTheRealFiles:
-    @pytest.fixture(scope="class")
-    def known(self) -> TickerMap:
-        with shared_data("daily_us_equities/lean_map_files.csv").open() as lines:
-            return lean_ticker_map(lines)
-
     @pytest.mark.parametrize(
         ("ticker", "session", "instrument"),
         [

@@ -21,6 +21,7 @@ FOREX = replace(AAPL, security_type="CASH", symbol="EUR")
         (AAPL, replace(ticket("BUY", 1), account="DU9"), 321),
         (AAPL, replace(ticket("BUY", 1), action=cast(Action, "SSHORT")), 303),
         (FOREX, ticket("BUY", 1), 203),
+        (replace(AAPL, currency="GBP"), ticket("BUY", 1), 203),
         (AAPL, ticket("BUY", 1, "REL"), 387),
         (AAPL, ticket("BUY", 1, ""), 387),
         (AAPL, ticket("BUY", 1, "TRAIL"), 321),

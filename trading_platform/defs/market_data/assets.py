@@ -137,7 +137,8 @@ def _grain(feed: Feed) -> str:
     members = f"the session's members (`{feed.name}_members`)" if feed.members is not None else ""
     return (
         f"{feed.bar_size} bars of {' and '.join(filter(None, (own, members)))} "
-        f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in USD; times in UTC."
+        f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in the instrument's "
+        "currency; times in UTC."
     )
 
 
@@ -240,7 +241,7 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.schemas.base import validate
         from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 
-        judged, missing = _judge(platform, lake, feed, raw, sessions_of(context))
+        judged, missing, unlisted = _judge(platform, lake, feed, raw, sessions_of(context))
         log = validate(QuarantinedBars, judged.log)
         is_range = len(context.partition_keys) > 1
         max_rows = 5 if is_range else 50
@@ -266,7 +267,9 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
                 "rows_put_in_order": judged.reordered,
                 **_closes(judged.valid, len(context.partition_keys)),
             },
-            checks=bar_checks(dg.AssetKey(valid_key), judged, missing, raw, "/".join(raw_key(feed.name)), max_rows),
+            checks=bar_checks(
+                dg.AssetKey(valid_key), judged, (missing, unlisted), raw, "/".join(raw_key(feed.name)), max_rows
+            ),
             read=read,
         )
 
@@ -275,14 +278,15 @@ def _validated_bars(feed: Feed) -> dg.AssetsDefinition:
 
 def _judge(
     platform: PlatformResource, lake: LakeResource, feed: Feed, raw: "pd.DataFrame", sessions: "Sequence[date]"
-) -> "tuple[Validation, pd.DataFrame]":
-    """Judge raw bars with what the lake knows of them; and the bars that are missing."""
+) -> "tuple[Validation, pd.DataFrame, pd.DataFrame]":
+    """Judge raw bars with what the lake knows of them; the bars that are missing; those of symbols not listed then."""
     import pandas as pd
 
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.corporate_actions import splits_of
     from trading_platform.domain.market_data.validation import join_missing, missing_bars
     from trading_platform.domain.market_data.validation.feed import validate_feed
+    from trading_platform.domain.market_data.validation.missing import of_listed
     from trading_platform.storage.bar_decisions import BarDecisions
     from trading_platform.storage.believed_bars import believed_bars
     from trading_platform.storage.recorded_members import recorded_members
@@ -314,7 +318,7 @@ def _judge(
         )
         for part, own in members.parts(current, sessions)
     ]
-    return judged, join_missing(missing)
+    return judged, *of_listed(join_missing(missing), platform.universe.instruments)
 
 
 def _closes(bars: Any, partitions: int) -> dict[str, Any]:

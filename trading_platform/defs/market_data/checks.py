@@ -34,13 +34,21 @@ def bar_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 
 def bar_checks(
-    key: dg.AssetKey, judged: Validation, missing: pd.DataFrame, raw: pd.DataFrame, raw_table: str, max_rows: int
+    key: dg.AssetKey,
+    judged: Validation,
+    absent: tuple[pd.DataFrame, pd.DataFrame],
+    raw: pd.DataFrame,
+    raw_table: str,
+    max_rows: int,
 ) -> list[dg.AssetCheckResult]:
-    """The results of :func:`bar_check_specs`; ``raw_table`` is named where something must be materialized."""
+    """The results of :func:`bar_check_specs`. ``absent``: bars that are missing, and those of symbols not listed then.
+
+    ``raw_table`` is named where something must be materialized.
+    """
     return [
         _listed(key, NOTHING_QUARANTINED, judged.quarantined, "quarantined", max_rows, judged.blocked_symbols),
         _listed(key, NOTHING_DOUBTFUL, judged.doubtful, "doubtful", max_rows, judged.blocked_symbols),
-        _no_bars_missing(key, missing, max_rows),
+        _no_bars_missing(key, *absent, max_rows),
         _raw_bars_fetched(key, raw, raw_table),
     ]
 
@@ -74,14 +82,19 @@ def _listed(
     )
 
 
-def _no_bars_missing(key: dg.AssetKey, missing: pd.DataFrame, max_rows: int) -> dg.AssetCheckResult:
+def _no_bars_missing(
+    key: dg.AssetKey, missing: pd.DataFrame, unlisted: pd.DataFrame, max_rows: int
+) -> dg.AssetCheckResult:
     from trading_platform.ops.metadata import table_metadata
 
     total = int(missing["missing"].sum()) if len(missing) else 0
     found: dict[str, Any] = {}
+    if len(unlisted):
+        sessions = unlisted.groupby("symbol", as_index=False)["session"].agg(["count", "min", "max"])
+        found["not_listed"] = table_metadata(sessions, max_rows=max_rows)
     if total:
         by_symbol = missing.groupby("symbol", as_index=False)[["expected", "present", "missing"]].sum()
-        found = {
+        found |= {
             "by_symbol": table_metadata(by_symbol.sort_values("missing", ascending=False), max_rows=max_rows),
             "by_session": table_metadata(missing, max_rows=max_rows),
         }

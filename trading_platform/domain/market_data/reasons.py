@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     Rule("negative_volume", "structure", "the volume is negative"),
     Rule("volume_out_of_range", "structure", "the volume is 1e15 or more"),
     Rule("not_a_session", "structure", "the session is no session of the calendar"),
+    Rule("not_listed", "structure", "the instrument had no ticker in the session: the bar is somebody else's"),
     Rule(
         "time_zone_shift",
         "structure",

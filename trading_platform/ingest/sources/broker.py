@@ -33,11 +33,15 @@ class BrokerSource:
     ) -> SourcedBars:
         """Ask for all of ``sessions``; ``since`` saves no request, so it is not looked at.
 
+        Sessions in which the instrument had no ticker are not asked for: the broker would have nothing, or the bars of
+        another company.
+
         Raises:
-            NoDataError: no request had a bar.
+            NoDataError: no request had a bar, or the instrument was listed in none of the sessions.
             BrokerError: the broker refused one of the requests.
         """
         del since
+        sessions = _listed(instrument, sessions)
         calendar = get_calendar(instrument.calendar)
         origin = self._broker.instrument_details(instrument).data_origin
         requests = plan_requests(missing_ranges(sessions, (), calendar), bar_size, calendar, now)
@@ -57,3 +61,13 @@ class BrokerSource:
         if not parts and nothing is not None:
             raise nothing
         return SourcedBars(pd.concat(parts, ignore_index=True), origin, len(requests))
+
+
+def _listed(instrument: Instrument, sessions: Sequence[date]) -> Sequence[date]:
+    """The sessions in which the instrument had a ticker."""
+    listed = [session for session in sessions if instrument.is_listed(session)]
+    if not listed:
+        known = ", ".join(map(str, instrument.tickers))
+        msg = f"{instrument.symbol} was not listed from {min(sessions)} to {max(sessions)}: it was {known}"
+        raise NoDataError(msg)
+    return listed

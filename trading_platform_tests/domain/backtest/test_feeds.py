@@ -37,7 +37,7 @@ def scene(name: str, first: date, last: date) -> tuple[StrategySpec, Feed, Spoil
     spec = next(spec for spec in load_strategy_specs() if spec.name == name)
     start = start_of([spec], first, last)
     assert start is not None
-    market = Spoiled(load_universe().instruments, data_dir=None, seed=7, start=start)
+    market = Spoiled(load_universe().on(date(2013, 2, 28)).instruments, data_dir=None, seed=7, start=start)
     found = [moment for moment in moments([spec], first, last) if isinstance(moment, TickMoment)]
     return spec, feeds_of([spec], ())[0], market, [(tick.decision.session, tick.at) for tick in found]
 
@@ -53,7 +53,14 @@ def at_the_tick(feed: Feed, market: PaperMarket, names: Sequence[str], session: 
 def history_of(
     feed: Feed, names: Sequence[str], market: PaperMarket, ticks: list[tuple[date, datetime]]
 ) -> FeedHistory:
-    return FeedHistory(feed, names, market, ticks, instruments=load_universe().instruments, quality=load_data_quality())
+    return FeedHistory(
+        feed,
+        names,
+        market,
+        ticks,
+        instruments=load_universe().on(date(2013, 2, 28)).instruments,
+        quality=load_data_quality(),
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def validate_feed(
     """:func:`validate_bars` for a feed. Rows of symbols that nobody knows are judged as stocks."""
     kinds: dict[str, SecurityType] = {symbol: one.security_type for symbol, one in instruments.items()}
     types = raw["symbol"].map(kinds).fillna("STK") if set(kinds.values()) != {"STK"} else None
+    listings = {symbol: one.tickers for symbol, one in instruments.items() if one.tickers}
     present: list[SecurityType] = sorted(types.unique()) if types is not None and len(raw) else ["STK"]
 
     def judged(part: pd.DataFrame, security_type: SecurityType) -> Validation:
@@ -47,6 +48,7 @@ def validate_feed(
             splits=splits,
             stored=stored,
             decisions=decisions,
+            listings=listings,
         )
 
     if len(present) == 1 or types is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
+from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import DAILY, bar_ends, bar_length
 from trading_platform.domain.market_data.spans import SessionSpans, nanoseconds
 from trading_platform.domain.signals.spec import BarSize
@@ -22,6 +23,20 @@ def join_missing(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(found).sort_values(["session", "symbol"], ignore_index=True)
+
+
+def of_listed(missing: pd.DataFrame, instruments: Mapping[str, Instrument]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is missing of sessions in which the instrument was listed, and of the others, where nothing is expected.
+
+    Args:
+        missing: of :func:`missing_bars`.
+        instruments: by symbol; one that is not among them is taken to have been listed always.
+    """
+    is_listed = np.ones(len(missing), dtype=np.bool_)
+    for place, (symbol, session) in enumerate(zip(missing["symbol"], missing["session"], strict=True)):
+        instrument = instruments.get(symbol)
+        is_listed[place] = instrument is None or instrument.is_listed(date.fromisoformat(session))
+    return missing[is_listed], missing[~is_listed]
 
 
 def missing_bars(

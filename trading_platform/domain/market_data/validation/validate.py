@@ -14,6 +14,7 @@ from trading_platform.domain.market_data.spans import Int64s, nanoseconds
 from trading_platform.domain.market_data.validation.decisions import apply_decisions
 from trading_platform.domain.market_data.validation.doubles import check_doubles
 from trading_platform.domain.market_data.validation.findings import Findings
+from trading_platform.domain.market_data.validation.listings import Listings, check_listings
 from trading_platform.domain.market_data.validation.model import VALUES, BarDecision, Validation, bar_ids
 from trading_platform.domain.market_data.validation.neighbours import (
     check_gaps,
@@ -67,6 +68,7 @@ def validate_bars(
     splits: Splits | None = None,
     stored: pd.DataFrame | None = None,
     decisions: Sequence[BarDecision] = (),
+    listings: Listings | None = None,
 ) -> Validation:
     """Divide raw bars into those that can be believed and those that can't.
 
@@ -84,6 +86,7 @@ def validate_bars(
         splits: known splits, by symbol and ex-date; without them a split is a jump that nobody explains.
         stored: what was believed of these bars before, to see what the vendor has changed.
         decisions: what persons decided about bars.
+        listings: the dated tickers of instruments that have some; bars of other sessions are not theirs.
 
     Among rows that differ only in other columns the final and then the earliest received one is kept. A double
     of a row that is convicted for itself does not discredit the other.
@@ -101,7 +104,7 @@ def validate_bars(
     table = bar_table(raw, context, calendar)
     found = Findings(table, judge)
     if len(table):
-        _apply_rules(table, raw, found, splits or {}, stored, decisions)
+        _apply_rules(table, raw, found, splits or {}, stored, decisions, listings or {})
     return _outcome(raw, table, found)
 
 
@@ -112,9 +115,11 @@ def _apply_rules(
     splits: Splits,
     stored: pd.DataFrame | None,
     decisions: Sequence[BarDecision],
+    listings: Listings,
 ) -> None:
     judge = found.judge
     check_structure(table, judge, found)
+    check_listings(table, found, listings)
     apply_decisions(table, raw, found, decisions)
     repair_daily_stamps(table, judge, found)
     repair_end_stamps(table, judge, found)

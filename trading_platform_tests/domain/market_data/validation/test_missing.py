@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_platform.domain.calendars import get_calendar
+from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import expected_bar_starts
 from trading_platform.domain.market_data.spans import SessionSpans
 from trading_platform.domain.market_data.validation import missing_bars
+from trading_platform.domain.market_data.validation.missing import of_listed
 from trading_platform.domain.signals.spec import BarSize
+from trading_platform.domain.tickers import TickerSpan
 
 UTC = timezone.utc
 XNYS = get_calendar("XNYS")
@@ -105,3 +108,40 @@ def test_the_expected_bars_of_whole_arrays_are_those_of_single_sessions(first: d
     assert [(int(at.timestamp()) * 1_000_000_000, nth) for at, nth in expected] == list(
         zip(starts.tolist(), position.tolist(), strict=True)
     )
+
+
+def test_nothing_is_missing_of_a_session_in_which_the_instrument_was_not_listed() -> None:
+    days = [date(2012, 5, 16), date(2012, 5, 17), date(2012, 5, 18), date(2012, 5, 21)]
+    missing = missing_bars(
+        bars_of(datetime(2012, 5, 21, tzinfo=UTC), symbol="FB"),
+        symbols=["FB", "IBM"],
+        sessions=days,
+        bar_size="1 day",
+        calendar=XNYS,
+        as_of=LATER,
+    )
+    facebook = Instrument("FB", tickers=(TickerSpan("FB", date(2012, 5, 18)),))
+    lacking_bars, unlisted = of_listed(missing, {"FB": facebook})
+    assert unlisted[["symbol", "session"]].to_numpy().tolist() == [["FB", "2012-05-16"], ["FB", "2012-05-17"]]
+    assert lacking_bars[lacking_bars["symbol"] == "FB"]["session"].tolist() == ["2012-05-18"]
+    assert len(lacking_bars[lacking_bars["symbol"] == "IBM"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("calendar", "day", "bar_size", "count"),
+    [
+        ("XLON", "2024-03-11", "1 min", 510),
+        ("XLON", "2024-12-24", "5 mins", 54),
+        ("FX", "2024-03-11", "1 min", 1425),
+        ("FX", "2024-11-04", "1 hour", 24),
+        ("24/5", "2024-03-11", "15 mins", 96),
+        ("24/7", "2024-03-10", "1 min", 1440),
+    ],
+)
+def test_every_calendar_knows_what_is_missing(calendar: str, day: str, bar_size: BarSize, count: int) -> None:
+    starts = expected_bar_starts(date.fromisoformat(day), bar_size, get_calendar(calendar))
+    none_there = lacking(bars_of(), day, bar_size=bar_size, calendar=calendar)
+    assert none_there["missing"].tolist() == [count]
+    one_short = lacking(bars_of(*starts[:-1]), day, bar_size=bar_size, calendar=calendar)
+    assert one_short["first_missing_utc"].tolist() == [starts[-1]]
+    assert lacking(bars_of(*starts), day, bar_size=bar_size, calendar=calendar).empty

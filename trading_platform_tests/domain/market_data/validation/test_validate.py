@@ -17,6 +17,7 @@ from trading_platform.domain.market_data.quality import QualityRules
 from trading_platform.domain.market_data.reasons import JUDGEMENTS
 from trading_platform.domain.market_data.validation import REASONS, RULES, Validation, validate_bars
 from trading_platform.domain.signals.spec import BarSize
+from trading_platform.domain.tickers import TickerSpan
 from trading_platform.schemas.base import validate
 from trading_platform.schemas.market_data import QuarantinedBars, ValidatedBars
 from trading_platform_tests.domain.bars import random_bars, real_daily_bars
@@ -83,6 +84,34 @@ def test_a_fault_is_convicted_with_its_reason_and_numbers_and_its_neighbour_is_n
     assert detail in result.quarantined["detail"].iloc[0]
     assert result.valid["symbol"].tolist() == ["IBM"]
     assert result.reason_counts == {reason: 1}
+
+
+FACEBOOK = {"FB": (TickerSpan("FB", date(2012, 5, 18), date(2022, 6, 8)), TickerSpan("META", date(2022, 6, 9)))}
+
+
+def test_a_bar_from_before_its_instrument_was_listed_is_another_companys() -> None:
+    days = ["2001-09-10", "2012-05-17", "2012-05-18", "2013-02-27"]
+    rows = [
+        {"symbol": name, "session": day, "ts_utc": f"{day}T00:00Z"} for name in ("AAPL", "FB", "ZZZ") for day in days
+    ]
+    frame = raw(*rows)
+    judged = validate_bars(
+        frame, bar_size="1 day", calendar=XNYS, as_of=AS_OF, rules=STRUCTURE_ONLY, listings=FACEBOOK | {"NONE": ()}
+    )
+    assert judged.quarantined[["symbol", "session", "reason"]].to_numpy().tolist() == [
+        ["FB", "2001-09-10", "not_listed"],
+        ["FB", "2012-05-17", "not_listed"],
+    ]
+    assert "FB was FB (2012-05-18 to 2022-06-08), META (2022-06-09 to now)" in judged.quarantined["detail"].iloc[0]
+    assert judged.blocked_symbols == {"FB"}
+    assert len(judged.valid) == 10
+
+
+@pytest.mark.parametrize("symbol", ["AAAA", "FB", "ZZZZ"])
+def test_only_the_instrument_itself_is_judged_by_its_listing(symbol: str) -> None:
+    frame = raw({"symbol": symbol}, session="2001-09-10", ts="2001-09-10T15:00Z")
+    judged = validate_bars(frame, bar_size="5 mins", calendar=XNYS, as_of=AS_OF, listings=FACEBOOK)
+    assert list(judged.quarantined["reason"]) == (["not_listed"] if symbol == "FB" else [])
 
 
 def test_every_reason_code_is_explained() -> None:
