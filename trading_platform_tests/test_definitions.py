@@ -184,7 +184,7 @@ def test_backfills_are_ranged_runs_and_single_ones_but_for_the_minute_feed(graph
     minutes = {
         graph.get(key).backfill_policy for key in graph.get_all_asset_keys() if key.path[1].startswith("minute_")
     }
-    assert minutes == {dg.BackfillPolicy.multi_run(74)}
+    assert minutes == {dg.BackfillPolicy.multi_run(83)}
 
 
 def test_a_run_covers_no_more_sessions_than_make_a_million_rows():

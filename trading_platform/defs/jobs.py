@@ -102,7 +102,7 @@ def build_jobs(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> list[Ass
         everything = (INSTRUMENTS, *collected, *chains, *ACCOUNT_WIDE, *logs)
         jobs.append(_job(session_job_name(calendar), everything, f"Everything on calendar {calendar}, once."))
         jobs.append(_job(log_job_name(calendar), logs, f"The session on {calendar} into MLflow."))
-    if any(feed.is_daily for feed in feeds):
+    if any(feed.shows_actions for feed in feeds):
         jobs.append(_job(ACTIONS_JOB, [CORPORATE_ACTIONS], "Splits and dividends of the stocks with daily bars."))
     jobs.append(_job("instruments", [INSTRUMENTS], "Contract details of every instrument in use."))
     jobs.append(_job("account", ACCOUNT_WIDE, "The broker's orders, fills, positions and equity into the ledger."))

@@ -37,7 +37,7 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
         if feed.is_ingest or feed.is_daily:
             schedules.append(_after_close_schedule(feed))
     schedules += [
-        _actions_schedule(calendar) for calendar in sorted({feed.calendar for feed in feeds if feed.is_daily})
+        _actions_schedule(calendar) for calendar in sorted({feed.calendar for feed in feeds if feed.shows_actions})
     ]
     schedules += [
         _schedule(

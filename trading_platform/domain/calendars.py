@@ -22,6 +22,7 @@ LAST_SESSION = date(2035, 12, 31)
 ALWAYS_OPEN = "24/7"
 FOREIGN_EXCHANGE = "FX"
 OUR_OWN = (ALWAYS_OPEN, FOREIGN_EXCHANGE)
+"""Markets that are no exchange: open day and night, and nothing that is split or pays a dividend."""
 DAILY_CALENDAR = "XNYS"
 """The calendar whose daily bars are the feed ``daily``; those of others carry its name."""
 FX_TIME_ZONE = "America/New_York"

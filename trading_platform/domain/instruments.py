@@ -26,7 +26,7 @@ class Instrument:
 
     ``tickers`` are its names at its exchange with their dates, oldest first; empty: it always had the same one.
     ``ticker`` is the one of the day that matters (:meth:`on`), empty: the symbol. ``con_id`` is IBKR's contract id;
-    where it is known the broker's answer must have it, since a ticker may have gone to somebody else.
+    where it is known it decides whom the broker is asked about, since a ticker may have gone to somebody else.
     """
 
     symbol: str
@@ -52,6 +52,14 @@ class Instrument:
     def on(self, day: date) -> Instrument:
         """The same instrument under its ticker of ``day``."""
         return replace(self, ticker=self.ticker_on(day) or "") if self.tickers else self
+
+    def since(self, day: date) -> Instrument:
+        """The same instrument under the first ticker that it has on ``day`` or later.
+
+        So the paper market calls it that starts on ``day``. At a broker it may be somebody else's until then.
+        """
+        ticker = next((span.ticker for span in self.tickers if span.end >= day), "")
+        return replace(self, ticker=ticker) if self.tickers else self
 
     def ticker_on(self, session: date) -> str | None:
         """Its ticker in the session; ``None`` where it had none."""

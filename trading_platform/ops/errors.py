@@ -25,6 +25,7 @@ EXPLAINED = (
     ("trading_platform.storage.lake", "LakeError"),
     ("trading_platform.storage.mlflow_database", "MlflowDatabaseError"),
     ("trading_platform.specs.parsing", "SpecError"),
+    ("trading_platform.domain.tickers", "TickerError"),
     ("trading_platform.specs.loader", "UnknownSymbolError"),
     ("trading_platform.domain.signals.loading", "StrategyError"),
     ("trading_platform.domain.features.registry", "UnknownFeatureError"),

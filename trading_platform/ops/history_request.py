@@ -71,7 +71,7 @@ def prepare(options: HistoryOptions) -> HistoryRequest:
         raise LocalPlatformError(msg)
     for spec in specs:
         load_strategy(spec)
-    universe = load_universe(settings.strategies).on(start.date())
+    universe = load_universe(settings.strategies).since(start.date())
     return HistoryRequest(
         settings=settings,
         specs=specs,

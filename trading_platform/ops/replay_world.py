@@ -65,7 +65,7 @@ def replay_world(stage: Stage) -> Iterator[ReplayWorld]:
         ),
         clock.now,
     ).start_in_thread()
-    universe = load_universe(stage.settings.strategies).on(stage.start.date())
+    universe = load_universe(stage.settings.strategies).since(stage.start.date())
     ledger = Ledger(stage.ledger_url)
     broker = IBKRBroker(
         IBKRConfig(

@@ -39,6 +39,10 @@ class Universe:
         """The same universe, each instrument under its ticker of ``day``: the broker knows no other."""
         return replace(self, instruments={symbol: one.on(day) for symbol, one in self.instruments.items()})
 
+    def since(self, day: date) -> Universe:
+        """The same universe, each instrument under its first ticker on ``day`` or later: for a replay from then on."""
+        return replace(self, instruments={symbol: one.since(day) for symbol, one in self.instruments.items()})
+
     @property
     def names(self) -> BrokerNames:
         """From the broker's names to ours."""

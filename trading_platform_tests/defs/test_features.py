@@ -15,6 +15,7 @@ from trading_platform_tests.world import SESSION, checks_of, failure_of, metadat
 DAILY = ("features", "daily_features")
 SIGNALS = ("signals", "momentum_signals")
 INTRADAY = ("features", "tsla_features")
+KINDS = ("raw", "validated", "quarantined")
 RANGE = ("2013-02-26", "2013-02-28")
 
 
@@ -38,6 +39,23 @@ def test_one_session_gives_what_a_range_gives(own_world: MakeWorld, job: str, fe
     in_range = in_range[in_range["session"] == SESSION]
     values = alone.columns[3:]
     np.testing.assert_allclose(in_range[values].to_numpy(), alone[values].to_numpy(), rtol=1e-12)
+
+
+def test_a_hole_in_the_look_back_is_shown_for_its_symbol_and_stops_nobody(own_world: MakeWorld) -> None:
+    world = own_world()
+    assert world.run("momentum_agent", assets=[("market_data", f"daily_{kind}_bars") for kind in KINDS]).success
+    whole = checks_of(world.run("momentum_agent", assets=[DAILY]), *DAILY)["look_back_complete"]
+    assert (whole.passed, whole.metadata["holes"].value) == (True, 0)
+    for day in ("2013-02-20", "2013-02-21"):
+        bars = world.table("market_data", "daily_validated_bars", session=day)
+        world.lake.write_sessions(("market_data", "daily_validated_bars"), bars[bars["symbol"] != "IBM"], [day])
+    result = world.run("momentum_agent", assets=[DAILY, SIGNALS])
+    assert result.success, failure_of(result)
+    check = checks_of(result, *DAILY)["look_back_complete"]
+    assert (check.passed, check.severity.value, check.metadata["holes"].value) == (False, "WARN", 2)
+    (row,) = check.metadata["by_symbol"].records
+    assert row.data == {"symbol": "IBM", "missing": 2, "sessions": 2, "first": "2013-02-20", "last": "2013-02-21"}
+    assert "GOOG" in set(world.table(*SIGNALS)["symbol"])
 
 
 def test_a_feature_that_knows_the_next_bar_stops_the_signals(

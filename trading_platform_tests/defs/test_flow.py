@@ -286,9 +286,11 @@ class TestBackfill:
     def test_validated_bars_and_features_are_green_in_one_run(self, backfilled: Traded) -> None:
         world, result = backfilled
         assert result.success, failure_of(result)
-        (yellow,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
-        assert yellow.check_name == "no_bars_missing"
-        assert [row.data["symbol"] for row in yellow.metadata["by_symbol"].records] == ["FB"]  # not listed yet
+        checks = result.get_asset_check_evaluations()
+        assert all(check.passed for check in checks)
+        (complete,) = [check for check in checks if check.check_name == "no_bars_missing"]
+        (unlisted,) = complete.metadata["not_listed"].records
+        assert unlisted.data == {"symbol": "FB", "count": 55, "min": "2012-03-01", "max": "2012-05-17"}
         for table in (("market_data", "daily_validated_bars"), ("features", "daily_features")):
             sessions = world.lake.stored_sessions(table)
             assert (len(sessions), sessions[0], sessions[-1]) == (250, "2012-03-01", SESSION)

@@ -168,11 +168,13 @@ def test_daily_feeds_of_two_exchanges_have_schedules_of_their_own_and_one_job_of
     feeds = [
         Feed("daily", "XNYS", "1 day", ("IBM",), 5, ("momentum",)),
         Feed("daily_xlon", "XLON", "1 day", ("VOD",), 5, ("drift",)),
+        Feed("daily_24_7", "24/7", "1 day", ("BTC",), 5, ("hodl",)),
     ]
     schedules = {schedule.name: schedule for schedule in build_schedules([], feeds)}
     assert set(schedules) == {
         "daily_bars_after_close_schedule",
         "daily_xlon_bars_after_close_schedule",
+        "daily_24_7_bars_after_close_schedule",
         "splits_and_dividends_schedule",
         "splits_and_dividends_xlon_schedule",
     }

@@ -34,6 +34,17 @@ def test_what_the_broker_calls_it(instrument: Instrument, at_the_broker: str | N
     assert instrument.broker_symbol == at_the_broker
 
 
+@pytest.mark.parametrize(
+    ("start", "ticker"),
+    [(date(2012, 1, 3), "FB"), (date(2022, 6, 8), "FB"), (date(2022, 6, 9), "META"), (NOW, "META")],
+)
+def test_a_replay_calls_it_by_its_first_ticker_from_its_start_on(start: date, ticker: str) -> None:
+    assert FACEBOOK.since(start).broker_symbol == ticker
+    gone = Instrument("OLD", tickers=(TickerSpan("OLD", None, date(2003, 3, 28)),))
+    assert gone.since(start).broker_symbol is None
+    assert Instrument("IBM").since(start) == Instrument("IBM")
+
+
 def test_an_instrument_stays_what_it_is_whatever_its_ticker() -> None:
     assert {FACEBOOK.on(day).symbol for day in (date(2013, 2, 28), NOW)} == {"FB"}
     assert Instrument("IBM").on(NOW) == Instrument("IBM")

@@ -111,6 +111,7 @@ def test_every_instrument_of_the_shipped_universe_is_listed(book: ContractBook) 
 @pytest.mark.parametrize(
     ("start", "ticker", "other"),
     [
+        (datetime(2003, 2, 28, 17, tzinfo=timezone.utc), "FB", "META"),  # not listed yet
         (datetime(2013, 2, 28, 17, tzinfo=timezone.utc), "FB", "META"),
         (datetime(2022, 6, 8, 17, tzinfo=timezone.utc), "FB", "META"),
         (datetime(2022, 6, 9, 17, tzinfo=timezone.utc), "META", "FB"),

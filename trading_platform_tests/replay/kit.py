@@ -42,7 +42,7 @@ def backtested(
     """What the backtest makes of it."""
     start = start_of(specs, first, last)
     assert start is not None
-    instruments = load_universe().on(start.date()).instruments
+    instruments = load_universe().since(start.date()).instruments
     market = PaperMarket(instruments, data_dir=data_dir, seed=SETTINGS.paper_seed, start=start)
     limits = load_risk_limits().account
     return run_backtest(Plan(specs, first, last, instruments, limits, load_data_quality(), account), market)

@@ -17,6 +17,7 @@ from trading_platform.domain.market_data.feeds import feeds_of
 from trading_platform.domain.market_data.quality import SEVERITIES, DataQuality
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.loading import load_strategy
+from trading_platform.domain.tickers import TickerError
 from trading_platform.specs.loader import (
     SHIPPED,
     SpecError,
@@ -222,6 +223,22 @@ def test_the_shipped_facebook_is_meta_at_the_broker_today_and_was_another_compan
     assert not universe.instruments["FB"].is_listed(date(2001, 9, 10))
     assert universe.tickers.instrument_of("META", date(2026, 11, 26), "XNYS") == "FB"
     assert universe.on(date(2026, 11, 26)).names.symbol_of("META", "STK", "USD") == "FB"
+
+
+def test_two_bearers_of_one_ticker_may_stand_in_one_universe(tmp_path: Path) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(
+        "instruments:\n  FB: {tickers: [{ticker: FB, first: 2012-05-18, last: 2022-06-08}, "
+        "{ticker: META, first: 2022-06-09}]}\n"
+        "  FB.1: {tickers: [{ticker: FB, first: 1999-09-29, last: 2003-03-28}]}\n"
+    )
+    universe = load_universe(file)
+    assert universe.tickers.instrument_of("FB", date(2001, 9, 10), "XNYS") == "FB.1"
+    assert universe.tickers.instrument_of("FB", date(2013, 2, 28), "XNYS") == "FB"
+    assert universe.on(date(2013, 2, 28)).names.symbol_of("FB", "STK", "USD") == "FB"
+    assert universe.on(date(2013, 2, 28)).instruments["FB.1"].broker_symbol is None
+    with pytest.raises(TickerError, match="are both FB STK USD at the broker"):
+        _ = universe.since(date(2000, 1, 3)).names
 
 
 ABROAD = """

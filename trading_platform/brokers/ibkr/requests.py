@@ -35,7 +35,7 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
     """Resolve one instrument, once per connection: what a contract is does not change while one is up.
 
     Raises:
-        UnknownInstrumentError: no contract fits, or several do, or one with another id than the universe's.
+        UnknownInstrumentError: no contract fits, or several do, or the one of its id has another ticker.
     """
     known = connection.details.get(instrument)
     if known is not None:
@@ -52,10 +52,10 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
             "primary_exchange"
         )
         raise UnknownInstrumentError(msg)
-    if instrument.con_id is not None and found[0].contract.conId != instrument.con_id:
+    if found[0].contract.symbol != instrument.broker_symbol:
         msg = (
-            f"{what}: the broker's {instrument.broker_symbol} is contract {found[0].contract.conId}, and universe.yaml "
-            f"says {instrument.con_id}: the ticker may have gone to somebody else. Correct tickers or con_id"
+            f"{what}: contract {instrument.con_id} is {found[0].contract.symbol} at the broker, and universe.yaml says "
+            f"{instrument.broker_symbol}: has its ticker changed? Correct tickers or con_id"
         )
         raise UnknownInstrumentError(msg)
     rule_id = translate.market_rule_id(found[0])

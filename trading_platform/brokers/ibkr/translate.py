@@ -84,6 +84,8 @@ def to_price(value: float | None) -> Decimal | None:
 def to_contract(instrument: Instrument) -> Contract:
     """The contract to ask for. Must be called on the loop thread.
 
+    Where its id is known it decides: no order can reach whoever has the ticker now.
+
     Raises:
         UnknownInstrumentError: the instrument has no ticker.
     """
@@ -98,6 +100,7 @@ def to_contract(instrument: Instrument) -> Contract:
         # smart routing exists for stocks only
         exchange = _DEFAULT_EXCHANGES.get(instrument.security_type, exchange)
     return Contract(
+        conId=instrument.con_id or 0,
         secType=instrument.security_type,
         symbol=instrument.broker_symbol,
         exchange=exchange,

@@ -1,5 +1,7 @@
 """Features as assets: the indicators that a feed's strategies read. The arithmetic is in ``domain.features``."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from trading_platform.defs.common import (
@@ -17,8 +19,15 @@ from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.platform import PlatformResource
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    import pandas as pd
+
 STAGE = "features"
 NO_LOOKAHEAD = "no_lookahead"
+LOOK_BACK_COMPLETE = "look_back_complete"
 
 
 def features_key(feed: str) -> tuple[str, str]:
@@ -42,6 +51,12 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
                 description="A sample of the values is the same when computed from the bars up to their time only, "
                 "and no more of them than the features say they need.",
             ),
+            dg.AssetCheckSpec(
+                LOOK_BACK_COMPLETE,
+                asset=dg.AssetKey(key),
+                description="No symbol lacks a bar among those that its features look back at. What is before its "
+                "first one is no hole.",
+            ),
         ],
         **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(
@@ -60,7 +75,8 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.ops.metadata import clean, table_metadata
         from trading_platform.schemas.features import Features
 
-        bars = read_back(lake, validated_key(feed.name), sessions_of(context), feed.history_sessions, feed.calendar)
+        sessions = sessions_of(context)
+        bars = read_back(lake, validated_key(feed.name), sessions, feed.history_sessions, feed.calendar)
         names = feature_names(platform.spec(name) for name in feed.strategies)
         actions = known_actions(lake)
         seen = bars_to_see(bars, is_daily=feed.is_daily)
@@ -75,6 +91,7 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
                 "differing": table_metadata(sample.differing),
             },
         )
+        complete = _look_back_complete(key, platform, feed, bars, sessions)
         is_warm = own[names].notna().all(axis=1)
         yield from emit(
             context,
@@ -82,8 +99,42 @@ def build_features(feed: Feed) -> dg.AssetsDefinition:
             Features,
             key,
             metadata={"features": names, "warm_rows": int(is_warm.sum()), "bars_read": len(bars)},
-            checks=[unseen],
+            checks=[unseen, complete],
             read={validated_key(feed.name): bars},
         )
 
     return features
+
+
+def _look_back_complete(
+    key: tuple[str, str], platform: PlatformResource, feed: Feed, bars: "pd.DataFrame", sessions: "Sequence[date]"
+) -> dg.AssetCheckResult:
+    """Which symbols' features are computed over holes; the session in progress is not looked at, it may still fill."""
+    from trading_platform.domain.calendars import get_calendar
+    from trading_platform.domain.market_data.validation.missing import look_back_holes
+    from trading_platform.ops.metadata import table_metadata
+
+    calendar, now = get_calendar(feed.calendar), platform.now()
+    reach = calendar.sessions(calendar.offset(min(sessions), -feed.history_sessions), max(sessions))
+    holes = look_back_holes(
+        bars,
+        symbols=platform.feed(feed.name).symbols,
+        sessions=[session for session in reach if calendar.close_of(session) <= now],
+        bar_size=feed.bar_size,
+        calendar=calendar,
+        as_of=now,
+        instruments=platform.universe.instruments,
+    )
+    found = {}
+    if len(holes):
+        by_symbol = holes.groupby("symbol", as_index=False).agg(
+            missing=("missing", "sum"), sessions=("session", "size"), first=("session", "min"), last=("session", "max")
+        )
+        found = {"by_symbol": table_metadata(by_symbol.sort_values("missing", ascending=False), max_rows=50)}
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(key),
+        check_name=LOOK_BACK_COMPLETE,
+        passed=holes.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"holes": int(holes["missing"].sum()) if len(holes) else 0, **found},
+    )

@@ -24,7 +24,7 @@ YEAR_OF_SESSIONS = 253
 
 def build_corporate_actions(feeds: Sequence[Feed]) -> list[dg.AssetsDefinition]:
     """The asset ``market_data/corporate_actions`` of the symbols in the daily feeds, if there is one."""
-    daily = [feed for feed in feeds if feed.is_daily]
+    daily = [feed for feed in feeds if feed.shows_actions]
     return [_corporate_actions(daily)] if daily else []
 
 

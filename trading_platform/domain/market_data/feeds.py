@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from trading_platform.domain.calendars import ALWAYS_OPEN, FOREIGN_EXCHANGE
+from trading_platform.domain.calendars import OUR_OWN
 from trading_platform.domain.market_data.members import MembersSpec
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec, daily_feed
 
@@ -40,9 +40,14 @@ class Feed:
         return not self.strategies
 
     @property
+    def shows_actions(self) -> bool:
+        """Whether splits and dividends can be seen in it: daily bars of an exchange, where companies are listed."""
+        return self.is_daily and self.calendar not in OUR_OWN
+
+    @property
     def rows_per_session(self) -> int:
-        """About how many bars a session has, rather too many: an exchange is taken to be open for nine hours."""
-        minutes = 24 * 60 if self.calendar in (ALWAYS_OPEN, FOREIGN_EXCHANGE) else 9 * 60
+        """About how many bars a session has, rather too many: an exchange is taken to be open for eight hours."""
+        minutes = 24 * 60 if self.calendar in OUR_OWN else 8 * 60
         symbols = len(self.symbols) + (self.members.max_members if self.members is not None else 0)
         return symbols * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 

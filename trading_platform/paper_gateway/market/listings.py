@@ -47,9 +47,9 @@ class Listing:
     tickers: tuple[TickerSpan, ...] = ()
 
     def ticker_on(self, day: date) -> str:
-        """What the contract is called on ``day``; its first ticker before it had one, its last one after."""
-        earlier = [span for span in self.tickers if span.begin <= day] or list(self.tickers[:1])
-        return earlier[-1].ticker if earlier else self.symbol
+        """What the contract is called on ``day``, or next where it had no ticker then; its last one after all."""
+        later = [span.ticker for span in self.tickers if span.end >= day]
+        return later[0] if later else self.tickers[-1].ticker if self.tickers else self.symbol
 
 
 def _stock(

@@ -37,7 +37,7 @@ def scene(name: str, first: date, last: date) -> tuple[StrategySpec, Feed, Spoil
     spec = next(spec for spec in load_strategy_specs() if spec.name == name)
     start = start_of([spec], first, last)
     assert start is not None
-    market = Spoiled(load_universe().on(date(2013, 2, 28)).instruments, data_dir=None, seed=7, start=start)
+    market = Spoiled(load_universe().since(date(2012, 1, 3)).instruments, data_dir=None, seed=7, start=start)
     found = [moment for moment in moments([spec], first, last) if isinstance(moment, TickMoment)]
     return spec, feeds_of([spec], ())[0], market, [(tick.decision.session, tick.at) for tick in found]
 
@@ -58,7 +58,7 @@ def history_of(
         names,
         market,
         ticks,
-        instruments=load_universe().on(date(2013, 2, 28)).instruments,
+        instruments=load_universe().since(date(2012, 1, 3)).instruments,
         quality=load_data_quality(),
     )
 

@@ -39,6 +39,28 @@ def of_listed(missing: pd.DataFrame, instruments: Mapping[str, Instrument]) -> t
     return missing[is_listed], missing[~is_listed]
 
 
+def look_back_holes(
+    bars: pd.DataFrame,
+    *,
+    symbols: Sequence[str],
+    sessions: Sequence[date],
+    bar_size: BarSize,
+    calendar: TradingCalendar,
+    as_of: datetime,
+    instruments: Mapping[str, Instrument],
+) -> pd.DataFrame:
+    """Bars that a look-back lacks and that its features are computed without, as :func:`missing_bars` has them.
+
+    What lies before a symbol's first bar is no hole: it was not listed yet, or the history begins there, and
+    indicators are null until they have enough. ``bars`` are those that the features are computed from.
+    """
+    missing = missing_bars(bars, symbols=symbols, sessions=sessions, bar_size=bar_size, calendar=calendar, as_of=as_of)
+    listed, _ = of_listed(missing, instruments)
+    first = bars.groupby("symbol", observed=True)["ts_utc"].min()
+    begun = listed["symbol"].map(first)
+    return listed[begun.notna() & (listed["last_missing_utc"] > begun)].reset_index(drop=True)
+
+
 def missing_bars(
     bars: pd.DataFrame,
     *,

@@ -14,7 +14,7 @@ from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import expected_bar_starts
 from trading_platform.domain.market_data.spans import SessionSpans
 from trading_platform.domain.market_data.validation import join_missing, missing_bars
-from trading_platform.domain.market_data.validation.missing import COLUMNS, of_listed
+from trading_platform.domain.market_data.validation.missing import COLUMNS, look_back_holes, of_listed
 from trading_platform.domain.signals.spec import BarSize
 from trading_platform.domain.tickers import TickerSpan
 
@@ -157,3 +157,43 @@ def test_what_several_looks_found_missing_is_one_table_in_order() -> None:
         ("2013-02-27", "IBM"),
     ]
     assert list(join_missing([]).columns) == COLUMNS
+
+
+def test_a_hole_in_the_look_back_is_its_symbols_alone_and_what_is_before_its_first_bar_is_none() -> None:
+    days = XNYS.sessions(date(2013, 2, 25), date(2013, 2, 28))
+    stamps = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
+    bars = pd.concat(
+        [
+            bars_of(*stamps, symbol="IBM"),
+            bars_of(stamps[0], *stamps[2:], symbol="AAPL"),
+            bars_of(*stamps[2:], symbol="YOUNG"),
+            bars_of(stamps[0], stamps[3], symbol="FB"),
+        ]
+    )
+    holes = look_back_holes(
+        bars,
+        symbols=["AAPL", "FB", "IBM", "NEVER", "YOUNG"],
+        sessions=days,
+        bar_size="1 day",
+        calendar=XNYS,
+        as_of=LATER,
+        instruments={"FB": Instrument("FB", tickers=(TickerSpan("FB", date(2013, 2, 27)),))},
+    )
+    assert holes[["symbol", "session", "missing"]].to_numpy().tolist() == [
+        ["AAPL", "2013-02-26", 1],
+        ["FB", "2013-02-27", 1],
+    ]
+
+
+def test_holes_within_a_session_are_seen_to_the_bar() -> None:
+    starts = expected_bar_starts(date(2013, 2, 27), "5 mins", XNYS)
+    holes = look_back_holes(
+        bars_of(*starts[3:40], *starts[44:]),
+        symbols=["AAPL"],
+        sessions=[date(2013, 2, 27)],
+        bar_size="5 mins",
+        calendar=XNYS,
+        as_of=LATER,
+        instruments={},
+    )
+    assert holes["last_missing_utc"].tolist() == [starts[43]]
