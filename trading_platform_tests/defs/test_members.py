@@ -13,20 +13,12 @@ from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.domain.market_data.scans import Scan
 from trading_platform.domain.market_data.watch_lists import WatchChange
 from trading_platform.storage.watch_changes import WatchChanges
+from trading_platform_tests.specs.one_strategy import ONE_STRATEGY
 from trading_platform_tests.world import SESSION, World, checks_of, failure_of, metadata_of, world_at
 
 MEMBERS = ("market_data", "movers_members")
 RAW = ("market_data", "movers_raw_bars")
 VALID = ("market_data", "movers_validated_bars")
-STRATEGY = """
-name: one
-strategy: trend_momentum
-description: A test's.
-universe: [TSLA]
-bar_size: 5 mins
-cadence_minutes: 5
-history_sessions: 3
-"""
 UNIVERSE = """
 instruments: {{AAPL: {{}}, IBM: {{primary_exchange: NYSE}}, TSLA: {{}}}}
 feeds: {{movers: {{bar_size: {bar_size}, symbols: {symbols}, members: {members}}}}}
@@ -39,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     """A directory of one strategy, whose universe has a feed with members; rewrite it with ``declare``."""
     made = tmp_path / "strategies"
     made.mkdir()
-    (made / "one.yaml").write_text(STRATEGY)
+    (made / "one.yaml").write_text(ONE_STRATEGY)
     (made / "watch_lists.yaml").write_text("lists: {mine: {description: Of mine}}")
     declare(made, RATE)
     return made

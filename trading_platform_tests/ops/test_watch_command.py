@@ -12,19 +12,11 @@ from trading_platform.cli import main
 from trading_platform.settings import ENV_PREFIX, get_settings
 from trading_platform.storage.lake import Lake
 from trading_platform.storage.watch_changes import WatchChanges
+from trading_platform_tests.specs.one_strategy import ONE_STRATEGY
 
 UNIVERSE = """
 instruments: {AAPL: {}, IBM: {}}
 feeds: {movers: {bar_size: 5 mins, members: {watch_list: mine}}}
-"""
-STRATEGY = """
-name: one
-strategy: trend_momentum
-description: A test's.
-universe: [AAPL]
-bar_size: 5 mins
-cadence_minutes: 5
-history_sessions: 3
 """
 
 
@@ -34,7 +26,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     folder = tmp_path / "strategies"
     folder.mkdir()
     (folder / "universe.yaml").write_text(UNIVERSE)
-    (folder / "one.yaml").write_text(STRATEGY)
+    (folder / "one.yaml").write_text(ONE_STRATEGY)
     (folder / "watch_lists.yaml").write_text("lists: {mine: {description: Of mine, symbols: [IBM]}, default: {}}")
     monkeypatch.setenv(f"{ENV_PREFIX}HOME", str(tmp_path / "home"))
     monkeypatch.setenv(f"{ENV_PREFIX}LAKE_URL", str(tmp_path / "lake"))

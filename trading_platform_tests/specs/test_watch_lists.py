@@ -13,6 +13,7 @@ from trading_platform.domain.market_data.scans import Scan
 from trading_platform.specs.loader import load_strategy_specs, load_universe, narrow_ingest
 from trading_platform.specs.parsing import SpecError
 from trading_platform.specs.watch_lists import load_watch_lists
+from trading_platform_tests.specs.one_strategy import ONE_STRATEGY
 
 LISTS = "lists: {mine: {description: Of mine, symbols: [AAPL, BRK B]}, empty: {}}"
 UNIVERSE = """
@@ -25,16 +26,6 @@ feeds:
       watch_list: mine
       scanner: {scan_code: TOP_PERC_GAIN, filters: {above_price: 5, above_volume: 100000}, limit: 20}
       max_members: 30
-"""
-
-STRATEGY = """
-name: one
-strategy: trend_momentum
-description: A test's.
-universe: [AAPL]
-bar_size: 5 mins
-cadence_minutes: 5
-history_sessions: 3
 """
 
 
@@ -60,7 +51,7 @@ def test_a_folder_without_the_file_has_the_shipped_lists(tmp_path: Path) -> None
 
 
 def test_the_file_beside_the_strategies_is_no_strategy(folder: Path) -> None:
-    (folder / "one.yaml").write_text(STRATEGY)
+    (folder / "one.yaml").write_text(ONE_STRATEGY)
     assert [spec.name for spec in load_strategy_specs(folder)] == ["one"]
 
 
