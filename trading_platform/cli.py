@@ -56,6 +56,7 @@ def main() -> None:
     trading-platform backtest   the same decisions in memory, faster still
     trading-platform kill-switch on   stop everything
     trading-platform quarantine list  bars that were set aside, for you to decide
+    trading-platform watch list  symbols that feeds collect because somebody watches them
     """
 
 
@@ -260,6 +261,53 @@ def quarantine_confirm(bar_id: str, reason: str, by: str | None, feed: str | Non
 
     with _errors_in_words():
         sys.exit(decide(bar_id, "confirmed", as_of=as_of, feed=feed, why=reason, by=by))
+
+
+@main.group()
+def watch() -> None:
+    """Watch lists: symbols that feeds collect as their dynamic members. Needs only the lake."""
+
+
+list_option = click.option("--list", "name", default="default", show_default=True, help="Which list.")
+
+
+@watch.command("list")
+@click.option("--list", "name", help="Only this list.")
+@as_of_option
+def watch_show(name: str | None, as_of: datetime | None) -> None:
+    """Show the symbols of each list: who put them there, when and why."""
+    from trading_platform.ops.watch_command import show
+
+    with _errors_in_words():
+        sys.exit(show(as_of=as_of, name=name))
+
+
+@watch.command("add")
+@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL…")
+@list_option
+@why_option
+@by_option
+@as_of_option
+def watch_add(symbols: tuple[str, ...], name: str, reason: str, by: str | None, as_of: datetime | None) -> None:
+    """Put symbols on a list."""
+    from trading_platform.ops.watch_command import change
+
+    with _errors_in_words():
+        sys.exit(change(symbols, "added", as_of=as_of, name=name, why=reason, by=by))
+
+
+@watch.command("remove")
+@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL…")
+@list_option
+@why_option
+@by_option
+@as_of_option
+def watch_remove(symbols: tuple[str, ...], name: str, reason: str, by: str | None, as_of: datetime | None) -> None:
+    """Take symbols off a list. Who is a member of a session already stays one until its end."""
+    from trading_platform.ops.watch_command import change
+
+    with _errors_in_words():
+        sys.exit(change(symbols, "removed", as_of=as_of, name=name, why=reason, by=by))
 
 
 @main.command()

@@ -16,6 +16,7 @@ from trading_platform.defs.jobs import build_jobs
 from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS
 from trading_platform.defs.market_data.assets import build_bars, build_instruments
 from trading_platform.defs.market_data.corporate_actions import build_corporate_actions
+from trading_platform.defs.market_data.members import build_members
 from trading_platform.defs.orders.assets import (
     build_executions,
     build_order_intents,
@@ -86,6 +87,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     return dg.Definitions(
         assets=[
             build_instruments(symbols),
+            *build_members(feeds),
             *(asset for feed in feeds for asset in build_bars(feed)),
             *build_corporate_actions(feeds),
             *(build_features(feed) for feed in feeds if feed.strategies),

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
+from trading_platform.domain.market_data.scans import Scan, ScanRow
 from trading_platform.domain.orders.model import (
     AccountSummary,
     BrokerOrder,
@@ -67,6 +68,10 @@ class NoDataError(BrokerError):
 
 class PacingError(BrokerError):
     """The broker refused for pacing (IBKR errors 100, 162 "pacing violation", 420). Wait, then ask again."""
+
+
+class ScanRefusedError(BrokerError):
+    """The broker does not serve the scan: its code, its location or a filter. Asking again does not help."""
 
 
 class BrokerTimeoutError(BrokerError):
@@ -133,6 +138,15 @@ class Broker(Protocol):
         Raises:
             NoDataError: the broker has nothing for the request.
             PacingError: too many requests.
+        """
+        ...
+
+    def scan(self, wanted: Scan) -> Sequence[ScanRow]:
+        """Rank the market once, best first; nothing where nothing fits. No subscription is left behind.
+
+        Raises:
+            ScanRefusedError: the broker does not serve the scan.
+            PacingError: too many scans at a time.
         """
         ...
 

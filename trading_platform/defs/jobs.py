@@ -21,6 +21,7 @@ from trading_platform.defs.market_data.assets import (
     raw_key,
     validated_key,
 )
+from trading_platform.defs.market_data.members import members_key
 from trading_platform.defs.orders.keys import EXECUTIONS, intents_key, orders_key, risk_decisions_key
 from trading_platform.defs.portfolio.assets import PERFORMANCE, POSITIONS
 from trading_platform.defs.research.assets import session_run_key
@@ -63,7 +64,8 @@ def log_job_name(calendar: str) -> str:
 
 def bars_keys(feed: Feed) -> tuple[Key, ...]:
     """What a tick of a feed materializes."""
-    bars = (raw_key(feed.name), validated_key(feed.name), quarantined_key(feed.name))
+    members = (members_key(feed.name),) if feed.members is not None else ()
+    bars = (*members, raw_key(feed.name), validated_key(feed.name), quarantined_key(feed.name))
     return (*bars, features_key(feed.name)) if feed.strategies else bars
 
 

@@ -115,6 +115,8 @@ def _after_close_schedule(feed: Feed) -> dg.ScheduleDefinition:
 
 def _described(feed: Feed, when: str) -> str:
     symbols = "1 symbol" if len(feed.symbols) == 1 else f"{len(feed.symbols)} symbols"
+    if feed.members is not None:
+        symbols = f"{symbols} and the session's members" if feed.symbols else "the session's members"
     own = f" {feed.description}" if feed.description else ""
     return f"{feed.bar_size} bars of {symbols} on {feed.calendar}, {when}{own}"
 

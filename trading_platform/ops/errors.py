@@ -17,6 +17,7 @@ EXPLAINED = (
     ("trading_platform.ops.migrate", "MigrationError"),
     ("trading_platform.ops.bucket", "BucketError"),
     ("trading_platform.ops.quarantine_command", "QuarantineError"),
+    ("trading_platform.ops.watch_command", "WatchError"),
     ("trading_platform.brokers.base", "BrokerError"),
     ("trading_platform.execution.kill_switch", "NoReasonError"),
     ("trading_platform.storage.embedded_postgres", "EmbeddedPostgresError"),

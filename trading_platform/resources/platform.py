@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.market_data.quality import DataQuality
+from trading_platform.domain.market_data.watch_lists import WatchList
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
@@ -24,6 +26,7 @@ from trading_platform.specs.loader import (
     narrow,
     narrow_ingest,
 )
+from trading_platform.specs.watch_lists import load_watch_lists
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,6 +65,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     def universe(self) -> Universe:
         """All known instruments, under the tickers that they have now."""
         return load_universe(self.settings.strategies).on(self.now().date())
+
+    @property
+    def watch_lists(self) -> Mapping[str, WatchList]:
+        """What each watch list begins with, by name."""
+        return load_watch_lists(self.settings.strategies)
 
     @property
     def account_limits(self) -> AccountLimits:

@@ -32,6 +32,30 @@ class Instruments(Table):
     data_origin: Series[str] = pa.Field(description="Where prices come from: broker, or what the paper market replays")
 
 
+class FeedMembers(Table):
+    """Symbols that a watch list or a scan added to a feed for one session. Key: symbol, session. Never taken away."""
+
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Exchange session, ISO date")
+    con_id: Series[int] = pa.Field(gt=0, description="IBKR contract id")
+    security_type: Series[str] = pa.Field(isin=["STK", "CRYPTO", "CASH"], description="TWS security type")
+    exchange: Series[str] = pa.Field(description="Where orders would be routed")
+    primary_exchange: Series[str] = pa.Field(description="Listing exchange; may be empty")
+    currency: Series[str] = pa.Field(str_length=3, description="Currency of prices")
+    source: Series[str] = pa.Field(description="Which list named it first: watch list <name> or scan <code>")
+    why: Series[str] = pa.Field(description="The person's reason, or the scan")
+    rank: Series[float] = pa.Field(
+        ge=1, nullable=True, description="Rank in the scan when it was first seen, 1 is the best; null: watch list"
+    )
+    first_seen_utc: Series[UTCStamp] = pa.Field(description="When it became a member, platform clock")
+    left_utc: Series[UTCStamp] = pa.Field(
+        nullable=True, description="Look that first found it on no list any more; it stays a member; null: on a list"
+    )
+
+    class Config:
+        unique = ["symbol", "session"]  # noqa: RUF012 - Pandera reads a plain class
+
+
 class RawBars(Table):
     """Bars as the source sent them. Key: symbol, ts_utc. Any number may be wrong or missing."""
 

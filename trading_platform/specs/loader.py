@@ -18,6 +18,7 @@ from trading_platform.domain.signals.spec import DAILY, StrategySpec
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.specs.parsing import SHIPPED, SpecError, check_calendar, check_symbols, file_of, parse
 from trading_platform.specs.universe import UNIVERSE_FILE, Universe, check_bar_size, load_universe, narrow_ingest
+from trading_platform.specs.watch_lists import WATCH_LISTS_FILE
 
 __all__ = [
     "SHIPPED",
@@ -34,7 +35,7 @@ __all__ = [
 
 RISK_FILE = "risk.yaml"
 QUALITY_FILE = "data_quality.yaml"
-OTHER_FILES = (UNIVERSE_FILE, RISK_FILE, QUALITY_FILE)
+OTHER_FILES = (UNIVERSE_FILE, RISK_FILE, QUALITY_FILE, WATCH_LISTS_FILE)
 
 
 class UnknownSymbolError(ValueError):

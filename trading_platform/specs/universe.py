@@ -14,9 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading_platform.domain.calendars import DAILY_CALENDAR, FOREIGN_EXCHANGE, get_calendar
 from trading_platform.domain.instruments import BrokerNames, Instrument, SecurityType
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.market_data.members import MOST_MEMBERS, USUAL_MEMBERS, MembersSpec
+from trading_platform.domain.market_data.scans import MOST_SCAN_ROWS, Scan
 from trading_platform.domain.signals.spec import DAILY, BarSize
+from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.domain.tickers import TickerError, TickerFact, TickerMap, TickerSpan
 from trading_platform.specs.parsing import USUAL_CALENDARS, SpecError, check_calendar, check_symbols, file_of, parse
+from trading_platform.specs.watch_lists import WATCH_LISTS_FILE, load_watch_lists
 
 UNIVERSE_FILE = "universe.yaml"
 FEED_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
@@ -80,13 +84,53 @@ class _InstrumentEntry(BaseModel):
     tickers: tuple[_TickerEntry, ...] = ()
 
 
+class _FiltersEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above_price: float | None = Field(default=None, ge=0)
+    below_price: float | None = Field(default=None, gt=0)
+    above_volume: int | None = Field(default=None, ge=0)
+
+
+class _ScannerEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scan_code: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
+    location: str = Field(default="STK.US.MAJOR", pattern=r"^STK\.US(\..+)?$|^STK\.(NASDAQ|NYSE|AMEX|ARCA)(\..+)?$")
+    filters: _FiltersEntry = _FiltersEntry()
+    limit: int = Field(default=10, ge=1, le=MOST_SCAN_ROWS)
+
+
+class _MembersEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    watch_list: str | None = None
+    scanner: _ScannerEntry | None = None
+    max_members: int = Field(default=USUAL_MEMBERS, ge=1, le=MOST_MEMBERS)
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> _MembersEntry:
+        if self.watch_list is None and self.scanner is None:
+            msg = "members come from a watch_list, a scanner, or both: name one"
+            raise ValueError(msg)
+        return self
+
+
 class _FeedEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bar_size: BarSize
     calendar: str = DAILY_CALENDAR
-    symbols: tuple[str, ...] = Field(min_length=1)
+    symbols: tuple[str, ...] = ()
+    members: _MembersEntry | None = None
     description: str = ""
+
+    @model_validator(mode="after")
+    def _has_symbols(self) -> _FeedEntry:
+        if not self.symbols and self.members is None:
+            msg = "a feed needs symbols, members, or both"
+            raise ValueError(msg)
+        return self
 
 
 class _UniverseFile(BaseModel):
@@ -123,12 +167,16 @@ def load_universe(path: Path | None = None) -> Universe:
 
 
 def narrow_ingest(universe: Universe, symbols: Iterable[str] | None) -> Universe:
-    """Keep only ``symbols`` in the feeds; ``None`` keeps all. Instruments stay; feeds may be left without a symbol."""
+    """Keep only ``symbols`` in the feeds; ``None`` keeps all. Instruments stay; feeds may be left without a symbol.
+
+    A feed that is narrowed has no dynamic members: nobody knows which they would be.
+    """
     if symbols is None:
         return universe
     wanted = set(symbols)
     feeds = (
-        replace(feed, symbols=tuple(symbol for symbol in feed.symbols if symbol in wanted)) for feed in universe.feeds
+        replace(feed, symbols=tuple(symbol for symbol in feed.symbols if symbol in wanted), members=None)
+        for feed in universe.feeds
     )
     return replace(universe, feeds=tuple(feeds))
 
@@ -199,7 +247,27 @@ def _feed(name: str, entry: _FeedEntry, instruments: Mapping[str, Instrument], f
         raise SpecError(file, f"{key}.symbols", f"names {', '.join(twice)} twice")
     _check_one_calendar(entry, instruments, file, key)
     check_bar_size(entry.symbols, entry.bar_size, instruments, file, f"{key}.bar_size")
-    return Feed(name, entry.calendar, entry.bar_size, entry.symbols, INGEST_HISTORY_SESSIONS, (), entry.description)
+    members = None if entry.members is None else _members(entry.members, entry.calendar, file, f"{key}.members")
+    return Feed(
+        name, entry.calendar, entry.bar_size, entry.symbols, INGEST_HISTORY_SESSIONS, (), entry.description, members
+    )
+
+
+def _members(entry: _MembersEntry, calendar: str, file: Path, key: str) -> MembersSpec:
+    if entry.scanner is not None and calendar != DAILY_CALENDAR:
+        problem = f"scans find US stocks, which trade on {DAILY_CALENDAR}, but the feed's calendar is {calendar}"
+        raise SpecError(file, f"{key}.scanner", problem)
+    if entry.watch_list is not None:
+        known = load_watch_lists(file.parent)
+        if entry.watch_list not in known:
+            hint = did_you_mean(entry.watch_list, known) or f"; known: {', '.join(sorted(known))}"
+            problem = f"there is no list {entry.watch_list!r} in {WATCH_LISTS_FILE}{hint}"
+            raise SpecError(file, f"{key}.watch_list", problem)
+    scan = None
+    if entry.scanner is not None:
+        one = entry.scanner
+        scan = Scan(one.scan_code, one.location, **one.filters.model_dump(), limit=one.limit)
+    return MembersSpec(entry.watch_list, scan, entry.max_members)
 
 
 def _check_one_calendar(entry: _FeedEntry, instruments: Mapping[str, Instrument], file: Path, key: str) -> None:

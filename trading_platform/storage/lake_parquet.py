@@ -82,7 +82,8 @@ def decode(path: str, source: str | bytes, columns: Sequence[str] | None, symbol
         if SYMBOL not in rows.column_names:
             msg = f"{path} has no column {SYMBOL!r} to choose symbols by"
             raise LakeSchemaError(msg)
-        rows = rows.filter(pc.is_in(rows.column(SYMBOL), value_set=symbols))
+        if rows.num_rows:  # a column of no values has no type, and nothing can be looked for in it
+            rows = rows.filter(pc.is_in(rows.column(SYMBOL), value_set=symbols))
         if needed is not None and SYMBOL not in (columns or ()):
             rows = rows.drop_columns([SYMBOL])
     return rows

@@ -178,6 +178,9 @@ class RecordingBroker:
     def historical_bars(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError
 
+    def scan(self, *_: Any) -> Any:
+        raise NotImplementedError
+
     def quote(self, instrument: Instrument) -> Quote:
         raise NotImplementedError
 

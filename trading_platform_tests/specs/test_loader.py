@@ -194,7 +194,7 @@ def test_a_directory_may_bring_its_own_universe(tmp_path: Path) -> None:
         ("[AAPL]", "[AAPL, MSFT]", "feeds.minute.symbols: there is no instrument 'MSFT'"),
         ("[AAPL]", "[AAPL, AAPL]", "feeds.minute.symbols: names AAPL twice"),
         ("[AAPL]", "[AAPL, BTC]", r"feeds.minute.symbols: all symbols .* calendar XNYS, but there are BTC \(24/7\)"),
-        ("[AAPL]", "[]", "feeds.minute.symbols: .* at least 1 item"),
+        ("[AAPL]", "[]", "feeds.minute: a feed needs symbols, members, or both"),
         ("1 min,", "1 minute,", r"feeds.minute.bar_size: '1 minute' is none of 1 min, .*did you mean 1 min\?"),
         ("1 min,", "1 min, calendar: XNYSE,", r"feeds.minute.calendar: unknown calendar 'XNYSE' \(did you mean XNYS\?"),
         ("minute:", "Minute:", "feeds.Minute: a feed's name is part of asset keys"),

@@ -107,6 +107,12 @@ def test_columns_and_symbols_are_chosen_while_reading(lake: Lake) -> None:
         lake.read_sessions(BARS, DAYS[:2], columns=["clsoe"])
 
 
+def test_symbols_are_looked_for_in_a_table_that_never_had_a_row(lake: Lake) -> None:
+    lake.write_sessions(BARS, pd.DataFrame(columns=["symbol", "session"]), DAYS[:1])
+    assert lake.read_sessions(BARS, DAYS[:1], symbols=["IBM"]).empty
+    assert list(lake.read_sessions(BARS, DAYS[1:2], is_missing_ok=True).columns) == ["symbol", "session"]
+
+
 def test_unpartitioned_tables(lake: Lake) -> None:
     table = ("portfolio", "positions")
     assert not lake.has_table(table)

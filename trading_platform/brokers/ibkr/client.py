@@ -32,6 +32,7 @@ from trading_platform.brokers.ibkr.pacing import HistoryPacer, PacedRequest
 from trading_platform.brokers.ibkr.retry import RetryPolicy, retrying
 from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
+from trading_platform.domain.market_data.scans import Scan, ScanRow
 from trading_platform.domain.orders.model import (
     AccountSummary,
     BrokerOrder,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 # ib_insync binds itself to the loop of the thread that imports it: these two must be loaded over there first
 import_on_loop("trading_platform.brokers.ibkr.brackets")
 
-from trading_platform.brokers.ibkr import brackets, orders, requests, what_if  # noqa: E402
+from trading_platform.brokers.ibkr import brackets, orders, requests, scanner, what_if  # noqa: E402
 from trading_platform.brokers.ibkr.connection import Connection, open_with_free_client_id  # noqa: E402
 
 T = TypeVar("T")
@@ -153,6 +154,10 @@ class IBKRBroker:
 
         bars = retrying(attempt, self._policy)
         return translate.to_frame(bars)
+
+    def scan(self, wanted: Scan) -> Sequence[ScanRow]:
+        """Rank the market once: two messages, of which the second cancels the subscription."""
+        return self._retry(lambda connection: scanner.scan(connection, wanted))
 
     def quote(self, instrument: Instrument) -> Quote:
         """A snapshot; ``ts_utc`` is the last trade's time, or the server's clock where IBKR gives none."""

@@ -106,6 +106,11 @@ def _kind_of(code: int, text: str) -> tuple[type[BrokerError], str]:
             "Too many requests: wait, then ask again",
         ),
         (
+            code == 322 and "scanner subscriptions" in text,
+            PacingError,
+            "Other scans of the login are not cancelled yet: wait, then ask again",
+        ),
+        (
             code == 162 and ("no data" in text or "returned no" in text),
             NoDataError,
             "Check the dates, the trading hours and the exchange",

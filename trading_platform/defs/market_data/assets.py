@@ -22,6 +22,7 @@ from trading_platform.defs.common import (
     table_spec,
 )
 from trading_platform.defs.market_data.checks import bar_check_specs, bar_checks, log_metadata
+from trading_platform.defs.market_data.members import members_key
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
@@ -132,8 +133,10 @@ def build_bars(feed: Feed) -> list[dg.AssetsDefinition]:
 
 
 def _grain(feed: Feed) -> str:
+    own = ", ".join(feed.symbols[:8]) + (" …" if len(feed.symbols) > 8 else "")
+    members = f"the session's members (`{feed.name}_members`)" if feed.members is not None else ""
     return (
-        f"{feed.bar_size} bars of {', '.join(feed.symbols[:8])}{' …' if len(feed.symbols) > 8 else ''} "
+        f"{feed.bar_size} bars of {' and '.join(filter(None, (own, members)))} "
         f"on {feed.calendar}. One row per symbol and bar start; key `symbol, ts_utc`; prices in the instrument's "
         "currency; times in UTC."
     )
@@ -144,7 +147,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
 
     @asset(
         key=key,
-        deps=[dg.AssetKey(INSTRUMENTS)],
+        deps=[dg.AssetKey(one) for one in (INSTRUMENTS, *([members_key(feed.name)] if feed.members else []))],
         check_specs=[
             contract_check(key, "RawBars"),
             dg.AssetCheckSpec(
@@ -159,14 +162,20 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, lake: LakeResource
     ) -> Outputs:
         from trading_platform.domain.calendars import get_calendar
-        from trading_platform.ingest.bars import fetch_bars, with_stored
+        from trading_platform.ingest.bars import with_stored
+        from trading_platform.ingest.members import fetch_parts
         from trading_platform.ingest.sources.broker import BrokerSource
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.market_data import RawBars
+        from trading_platform.storage.recorded_members import recorded_members
 
         current = platform.feed(feed.name)
-        fetched = fetch_bars(
-            BrokerSource(ibkr.broker), current, platform.universe.instruments, sessions_of(context), platform.now()
+        members = recorded_members(lake.get_lake(), members_key(feed.name), current, sessions_of(context))
+        fetched = fetch_parts(
+            BrokerSource(ibkr.broker),
+            members.parts(current, sessions_of(context)),
+            {**members.instruments, **platform.universe.instruments},
+            platform.now(),
         )
         bars = fetched.bars
         if fetched.failures:
@@ -187,7 +196,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             bars,
             RawBars,
             key,
-            metadata={"requests": fetched.requests, "sources": sorted(bars["source"].unique())},
+            metadata={"requests": fetched.requests, "sources": sorted(bars["source"].unique()), **members.facts},
             checks=[answered],
         )
 
@@ -275,19 +284,21 @@ def _judge(
 
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.corporate_actions import splits_of
-    from trading_platform.domain.market_data.validation import missing_bars
+    from trading_platform.domain.market_data.validation import join_missing, missing_bars
     from trading_platform.domain.market_data.validation.feed import validate_feed
     from trading_platform.domain.market_data.validation.missing import of_listed
     from trading_platform.storage.bar_decisions import BarDecisions
     from trading_platform.storage.believed_bars import believed_bars
+    from trading_platform.storage.recorded_members import recorded_members
 
     now, keys = platform.now(), [session.isoformat() for session in sessions]
     calendar, store, current = get_calendar(feed.calendar), lake.get_lake(), platform.feed(feed.name)
     context, stored = believed_bars(store, validated_key(feed.name), sessions, calendar, is_daily=feed.is_daily)
+    members = recorded_members(store, members_key(feed.name), current, sessions)
     judged = validate_feed(
         raw,
         current,
-        platform.universe.instruments,
+        {**members.instruments, **platform.universe.instruments},
         platform.data_quality,
         as_of=now,
         context=context,
@@ -295,15 +306,19 @@ def _judge(
         stored=stored,
         decisions=BarDecisions(store).of(feed.name, keys),
     )
-    missing = missing_bars(
-        pd.concat([judged.valid[["symbol", "ts_utc"]], judged.quarantined[["symbol", "ts_utc"]]]),
-        symbols=current.symbols,
-        sessions=[session for session in sessions if session.isoformat() not in raw.attrs.get(MISSING_SESSIONS, ())],
-        bar_size=feed.bar_size,
-        calendar=calendar,
-        as_of=now,
-    )
-    return judged, *of_listed(missing, platform.universe.instruments)
+    seen = pd.concat([judged.valid[["symbol", "ts_utc"]], judged.quarantined[["symbol", "ts_utc"]]])
+    missing = [
+        missing_bars(
+            seen,
+            symbols=part.symbols,
+            sessions=[session for session in own if session.isoformat() not in raw.attrs.get(MISSING_SESSIONS, ())],
+            bar_size=feed.bar_size,
+            calendar=calendar,
+            as_of=now,
+        )
+        for part, own in members.parts(current, sessions)
+    ]
+    return judged, *of_listed(join_missing(missing), platform.universe.instruments)
 
 
 def _closes(bars: Any, partitions: int) -> dict[str, Any]:

@@ -100,7 +100,10 @@ def _corporate_actions(daily: Sequence[Feed]) -> dg.AssetsDefinition:
 
 
 def _year_of(store: "Lake", feed: Feed, now: "datetime") -> "pd.DataFrame":
-    """A year of the feed's closes, as far as stored: ``symbol, session, close, is_final``."""
+    """A year of closes of the feed's own symbols, as far as stored: ``symbol, session, close, is_final``.
+
+    Without its dynamic members: they are somebody for a session, and each would cost a request.
+    """
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.history import look_back
 
@@ -109,5 +112,6 @@ def _year_of(store: "Lake", feed: Feed, now: "datetime") -> "pd.DataFrame":
         validated_key(feed.name),
         [day.isoformat() for day in look_back(calendar.latest_session(now), YEAR_OF_SESSIONS, calendar)],
         columns=["symbol", "session", "close", "is_final"],
+        symbols=feed.symbols,
         is_missing_ok=True,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from trading_platform.domain.calendars import OUR_OWN
+from trading_platform.domain.market_data.members import MembersSpec
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize, StrategySpec, daily_feed
 
 
@@ -16,6 +17,7 @@ class Feed:
 
     ``history_sessions`` is how many sessions before the current one must be stored for its strategies to
     decide. ``strategies`` names those that read it; an ingest feed, which the universe file names, has none.
+    ``members`` says where an ingest feed's dynamic members come from, beside ``symbols`` or instead of them.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Feed:
     history_sessions: int
     strategies: tuple[str, ...]
     description: str = ""
+    members: MembersSpec | None = None
 
     @property
     def is_daily(self) -> bool:
@@ -45,11 +48,12 @@ class Feed:
     def rows_per_session(self) -> int:
         """About how many bars a session has, rather too many: an exchange is taken to be open for eight hours."""
         minutes = 24 * 60 if self.calendar in OUR_OWN else 8 * 60
-        return len(self.symbols) * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
+        symbols = len(self.symbols) + (self.members.max_members if self.members is not None else 0)
+        return symbols * (1 if self.is_daily else ceil(minutes / BAR_MINUTES[self.bar_size]))
 
 
 def feeds_of(specs: Sequence[StrategySpec], ingest: Sequence[Feed]) -> tuple[Feed, ...]:
-    """The feeds that the strategies read, and those of the ``ingest`` that have symbols.
+    """The feeds that the strategies read, and those of the ``ingest`` that have symbols or members.
 
     Daily strategies of one calendar share a feed (:func:`daily_feed`), whose symbols are their universes together;
     each intraday strategy has a feed of its own name.
@@ -64,7 +68,7 @@ def feeds_of(specs: Sequence[StrategySpec], ingest: Sequence[Feed]) -> tuple[Fee
         for spec in specs
         if not spec.is_daily
     ]
-    feeds += [feed for feed in ingest if feed.symbols]
+    feeds += [feed for feed in ingest if feed.symbols or feed.members is not None]
     names = [feed.name for feed in feeds]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from trading_platform.paper_gateway.errors import RequestError, refuse_processing
 from trading_platform.paper_gateway.messages.ids import Incoming
-from trading_platform.paper_gateway.requests import account, client, contracts, history, market_data, news, orders
+from trading_platform.paper_gateway.requests import (
+    account,
+    client,
+    contracts,
+    history,
+    market_data,
+    news,
+    orders,
+    scanner,
+)
 from trading_platform.paper_gateway.wire import FieldReader, ProtocolError
 
 if TYPE_CHECKING:
@@ -26,11 +35,11 @@ HANDLERS: Mapping[Incoming, Handler] = {
     **orders.HANDLERS,
     **account.HANDLERS,
     **news.HANDLERS,
+    **scanner.HANDLERS,
 }
 
 _FIELDS_BEFORE_REQUEST_ID = {
     Incoming.REQ_MKT_DEPTH: 1,
-    Incoming.REQ_SCANNER: 0,
     Incoming.REQ_REAL_TIME_BARS: 1,
     Incoming.REQ_FUNDAMENTAL_DATA: 1,
     Incoming.REQ_SEC_DEF_OPT_PARAMS: 0,

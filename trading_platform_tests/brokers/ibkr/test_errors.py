@@ -22,6 +22,8 @@ from trading_platform.brokers.ibkr import errors
         (162, "Historical data request pacing violation", PacingError),
         (162, "something else", BrokerError),
         (322, "Only 50 simultaneous API historical data requests allowed.", PacingError),
+        (322, "cause - Only 10 simultaneous API scanner subscriptions are allowed.", PacingError),
+        (322, "cause - something else", BrokerError),
         (100, "Max rate of messages per second has been exceeded", PacingError),
         (420, "Invalid Real-time Query:Historical data request pacing violation", PacingError),
         (200, "No security definition has been found for the request", UnknownInstrumentError),

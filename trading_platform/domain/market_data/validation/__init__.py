@@ -7,7 +7,7 @@ there. All reasons are in ``market_data.reasons``, severities and thresholds in 
 
 from trading_platform.domain.market_data.quality import DataQuality, QualityRules
 from trading_platform.domain.market_data.reasons import REASONS, RELEASABLE, RULES, Rule, Severity
-from trading_platform.domain.market_data.validation.missing import missing_bars
+from trading_platform.domain.market_data.validation.missing import join_missing, missing_bars
 from trading_platform.domain.market_data.validation.model import BarDecision, Validation, Verdict, blocked_symbols
 from trading_platform.domain.market_data.validation.series import Splits
 from trading_platform.domain.market_data.validation.validate import validate_bars
@@ -25,6 +25,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "blocked_symbols",
+    "join_missing",
     "missing_bars",
     "validate_bars",
 ]

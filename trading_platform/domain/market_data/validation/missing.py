@@ -17,6 +17,14 @@ from trading_platform.domain.signals.spec import BarSize
 COLUMNS = ["symbol", "session", "expected", "present", "missing", "first_missing_utc", "last_missing_utc"]
 
 
+def join_missing(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What several calls of :func:`missing_bars` found, as one table in the same order."""
+    found = [part for part in parts if len(part)]
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(found).sort_values(["session", "symbol"], ignore_index=True)
+
+
 def of_listed(missing: pd.DataFrame, instruments: Mapping[str, Instrument]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What is missing of sessions in which the instrument was listed, and of the others, where nothing is expected.
 

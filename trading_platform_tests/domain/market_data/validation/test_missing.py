@@ -13,8 +13,8 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.bars import expected_bar_starts
 from trading_platform.domain.market_data.spans import SessionSpans
-from trading_platform.domain.market_data.validation import missing_bars
-from trading_platform.domain.market_data.validation.missing import look_back_holes, of_listed
+from trading_platform.domain.market_data.validation import join_missing, missing_bars
+from trading_platform.domain.market_data.validation.missing import COLUMNS, look_back_holes, of_listed
 from trading_platform.domain.signals.spec import BarSize
 from trading_platform.domain.tickers import TickerSpan
 
@@ -145,6 +145,18 @@ def test_every_calendar_knows_what_is_missing(calendar: str, day: str, bar_size:
     one_short = lacking(bars_of(*starts[:-1]), day, bar_size=bar_size, calendar=calendar)
     assert one_short["first_missing_utc"].tolist() == [starts[-1]]
     assert lacking(bars_of(*starts), day, bar_size=bar_size, calendar=calendar).empty
+
+
+def test_what_several_looks_found_missing_is_one_table_in_order() -> None:
+    one = pd.DataFrame({"session": ["2013-02-27", "2013-02-26"], "symbol": ["IBM", "IBM"]})
+    other = pd.DataFrame({"session": ["2013-02-26"], "symbol": ["AAPL"]})
+    found = join_missing([one, pd.DataFrame(columns=COLUMNS), other])
+    assert list(zip(found["session"], found["symbol"], strict=True)) == [
+        ("2013-02-26", "AAPL"),
+        ("2013-02-26", "IBM"),
+        ("2013-02-27", "IBM"),
+    ]
+    assert list(join_missing([]).columns) == COLUMNS
 
 
 def test_a_hole_in_the_look_back_is_its_symbols_alone_and_what_is_before_its_first_bar_is_none() -> None:
