@@ -179,9 +179,9 @@ def test_who_may_not_be_collected_in_bars_of_that_size_is_left_out(broker: IBKRB
     assert "universe.yaml allows it 1 day, and not 5 mins" in found.left_out[0].reason
 
 
-def test_a_members_ticker_that_has_gone_to_somebody_else_gets_no_bars(broker: IBKRBroker) -> None:
-    other = {"IBM": Instrument("IBM", con_id=99)}
-    with pytest.raises(NoBarsError, match="contract 8314"):
+def test_a_recorded_contract_that_is_called_something_else_by_now_gets_no_bars(broker: IBKRBroker) -> None:
+    other = {"IBM": Instrument("IBM", con_id=272093)}
+    with pytest.raises(NoBarsError, match="contract 272093 is MSFT at the broker"):
         fetch_parts(BrokerSource(broker), [(replace(FEED, symbols=("IBM",)), SESSIONS)], other, NOW)
 
 

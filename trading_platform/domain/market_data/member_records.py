@@ -41,7 +41,7 @@ def members_table(members: Sequence[Member], session: date) -> pd.DataFrame:
 def members_of(table: pd.DataFrame, calendar: str) -> list[Member]:
     """The members that a table of :func:`members_table` holds, in its order; they trade on ``calendar``.
 
-    Their instruments carry the contract's id: a ticker that has gone to somebody else since is then refused.
+    Their instruments carry the contract's id: the broker is asked for that contract, whoever has its ticker by now.
     """
     return [
         Member(
