@@ -43,18 +43,19 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
                     description=f"1-minute bars of {len(feed.symbols)} symbols, each minute of the session.",
                 )
             )
-        if feed.name == DAILY:
-            schedules.append(
-                _schedule(
-                    "daily_bars_after_close",
-                    bars_job_name(feed.name),
-                    QUARTER_HOURS,
-                    feed.calendar,
-                    partial(settled_tick, feed.calendar, BARS_DELAY),
-                    description="The session's final daily bars, a quarter of an hour after the close.",
-                    is_late_welcome=True,
-                )
+        schedules.append(
+            _schedule(
+                f"{bars_job_name(feed.name)}_after_close",
+                bars_job_name(feed.name),
+                QUARTER_HOURS,
+                feed.calendar,
+                partial(settled_tick, feed.calendar, BARS_DELAY),
+                description="The whole session once more, a quarter of an hour after the close: it replaces the "
+                "session's ticks, and stays.",
+                is_late_welcome=True,
             )
+        )
+        if feed.name == DAILY:
             schedules.append(
                 _schedule(
                     ACTIONS_JOB,

@@ -9,10 +9,10 @@ Three kinds of runs, told apart by what they cover (docs/architecture.md, "What 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -143,7 +143,7 @@ class _Collection:
         self._calendar: TradingCalendar = get_calendar(feed.calendar)
         self._done = Collected()
         self._answered: set[str] = set()
-        self._asked: dict[str, None] = {}
+        self._has_asked = False
         self._nothing: dict[str, str] = {}
         self._is_range = False
 
@@ -164,7 +164,8 @@ class _Collection:
         # without data before it was listed, and with data since, is no failure
         self._done.failures |= {name: why for name, why in self._nothing.items() if name not in self._answered}
         failures = {name: why for name, why in self._done.failures.items() if name not in self._answered}
-        require_some(self._feed, failures, list(self._asked))
+        if self._has_asked:
+            require_some(self._feed, failures, self._feed.symbols)
         return self._done
 
     def _tick(self, session: date) -> None:
@@ -179,7 +180,7 @@ class _Collection:
             if symbol not in resting
         }
         self._done.failures |= resting
-        self._asked |= dict.fromkeys(resting)
+        self._has_asked |= bool(resting)
         asks, fetched = self._fetch(asks)
         again = self._disagreeing(asks, stored, fetched)
         if again:
@@ -239,7 +240,7 @@ class _Collection:
     def _fetch(self, asks: Mapping[str, Ask]) -> tuple[dict[str, Ask], FetchedBars]:
         """Ask, reaching over stored sessions beside what is wanted; returns what was wanted, and the answers."""
         self._done.asked += sum(len(ask.sessions) for ask in asks.values())
-        self._asked |= dict.fromkeys(asks)
+        self._has_asked |= bool(asks)
         beside = self._beside(asks)
         wider = {
             symbol: replace(ask, sessions=tuple(sorted({*ask.sessions, *beside.get(symbol, ())})))
@@ -383,24 +384,43 @@ class _Collection:
         """Keep what had no answer and how often it was asked. In a running session only who is not known."""
         labels = [day.isoformat() for day in own]
         known = self._store.unanswered_bars(labels)
-        before = dict(zip(zip(known["symbol"], known["session"], strict=True), known["attempts"], strict=True))
+        before = {(row["symbol"], row["session"]): row for row in known.to_dict("records")}
         rows = []
         for symbol, ask in asks.items():
             why = fetched.failures.get(symbol, self._done.failures.get(symbol))
             for day in ask.sessions:
                 key = (symbol, day.isoformat())
-                kind: Unanswered = "unknown" if symbol in fetched.unknown else "failed" if why else "no_bars"
+                kind = self._kind(symbol, fetched, len(asks))
                 is_running = self._now < self._calendar.close_of(day)
                 if key in has_bars or (is_running and kind != "unknown"):
                     continue
                 reason = why or "the answer has no bar of this session"
-                rows.append([*key, kind, reason, int(before.get(key, 0)) + 1, pd.Timestamp(self._now).as_unit("ns")])
+                rows.append([*key, kind, reason, *self._attempts(before.get(key))])
         fresh = pd.DataFrame(rows, columns=list(empty(UnansweredBars).columns)) if rows else empty(UnansweredBars)
         asked = {(symbol, day.isoformat()) for symbol, ask in asks.items() for day in ask.sessions}
         pairs = zip(known["symbol"], known["session"], strict=True)
         rest = known[[pair not in asked for pair in pairs]]
         frames = [frame for frame in (rest, fresh) if len(frame)]
         self._store.write_unanswered(pd.concat(frames, ignore_index=True) if frames else fresh, labels)
+
+    @staticmethod
+    def _kind(symbol: str, fetched: FetchedBars, asked: int) -> Unanswered:
+        """Without data all at once it is the source that fails, not what it is asked for."""
+        if symbol in fetched.unknown:
+            return "unknown"
+        is_outage = asked > 1 and len(fetched.without_data) == asked
+        is_failed = symbol in fetched.failures and (is_outage or symbol not in fetched.without_data)
+        return "failed" if is_failed else "no_bars"
+
+    def _attempts(self, before: Mapping[Hashable, Any] | None) -> tuple[int, pd.Timestamp]:
+        """How often it was asked for in vain, and when last. Asked sooner than it had to be does not count."""
+        stamp = pd.Timestamp(self._now).as_unit("ns")
+        if before is None:
+            return 1, stamp
+        attempts, asked_at = int(before["attempts"]), before["asked_at_utc"]
+        if self._now < retry_at(attempts, asked_at.to_pydatetime()):
+            return attempts, asked_at
+        return attempts + 1, stamp
 
 
 def _held_back(factor: float, symbol: str) -> str:

@@ -51,14 +51,14 @@ def catch_up_from(bars: pd.DataFrame) -> dict[str, datetime]:
         if not pd.isna(unfinished):
             starts = starts[starts < unfinished]
         if len(starts) >= OVERLAP_BARS:
-            start: datetime = starts[-OVERLAP_BARS].to_pydatetime()
-            found[str(symbol)] = start
+            found[str(symbol)] = datetime.fromisoformat(starts[-OVERLAP_BARS].isoformat())
     return found
 
 
 def retry_at(attempts: int, asked_at: datetime) -> datetime:
     """When to ask again after ``attempts`` in vain, the last of them at ``asked_at``: 10, 20, 40 minutes, … a day."""
-    return asked_at + min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+    wait: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+    return asked_at + wait
 
 
 def missing_by_symbol(
