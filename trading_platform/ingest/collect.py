@@ -37,6 +37,7 @@ from trading_platform.domain.market_data.rewrites import (
     describe,
     find_rewrites,
     is_explained,
+    is_in_span,
     merge_bars,
     scale_beside,
     split_product,
@@ -212,7 +213,9 @@ class _Collection:
             return []
 
         def anchors(frame: pd.DataFrame) -> pd.DataFrame:
-            return frame[frame["ts_utc"] == pd.to_datetime(frame["symbol"].map(begin), utc=True)]
+            own = frame[frame["symbol"].isin(begin)]
+            own = own[is_in_span(own, begin)].sort_values("ts_utc", kind="stable").drop_duplicates("symbol")
+            return own[[begin[symbol] == stamp for symbol, stamp in zip(own["symbol"], own["ts_utc"], strict=True)]]
 
         theirs, ours = anchors(fetched.bars), anchors(stored)
         found = find_rewrites(ours, theirs, self._wish.limits, as_traded=())
@@ -305,8 +308,7 @@ class _Collection:
         self, asks: Mapping[str, Ask], stored: pd.DataFrame, beside: pd.DataFrame, bars: pd.DataFrame
     ) -> Rewrites:
         """Where the answer differs from what is stored in the span that was asked for."""
-        begin = stored["symbol"].map({symbol: pd.Timestamp(ask.since) for symbol, ask in asks.items() if ask.since})
-        in_span = begin.isna() | (stored["ts_utc"] >= pd.to_datetime(begin, utc=True))
+        in_span = is_in_span(stored, {symbol: ask.since for symbol, ask in asks.items() if ask.since})
         asked = {(symbol, day.isoformat()) for symbol, ask in asks.items() for day in ask.sessions}
         pairs = zip(stored["symbol"], stored["session"], strict=True)
         is_asked = np.fromiter((pair in asked for pair in pairs), dtype=np.bool_, count=len(stored))

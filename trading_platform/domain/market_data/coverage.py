@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
 from trading_platform.domain.market_data.history import MAX_REQUEST_DAYS
+from trading_platform.domain.market_data.spans import nanoseconds
 from trading_platform.domain.signals.spec import BarSize
 
 OVERLAP_BARS = 3
@@ -21,6 +23,7 @@ FIRST_WAIT = timedelta(minutes=10)
 LONGEST_WAIT = timedelta(days=1)
 MOST_EMPTY_ANSWERS = 6
 """After so many answers without a bar of a session, hours apart in the end, it is believed that there is none."""
+_NEVER = np.iinfo(np.int64).max
 
 Unanswered = Literal["unknown", "failed", "no_bars"]
 """``unknown``: the source does not know the instrument. ``failed``: it could not answer, or refused. ``no_bars``: it
@@ -44,15 +47,13 @@ def catch_up_from(bars: pd.DataFrame) -> dict[str, datetime]:
     Args:
         bars: the stored raw bars of the session, columns ``symbol, ts_utc, is_final``.
     """
-    found: dict[str, datetime] = {}
-    for symbol, rows in bars.groupby("symbol", sort=True):
-        starts = pd.DatetimeIndex(rows.loc[rows["is_final"], "ts_utc"].dropna().unique()).sort_values()
-        unfinished = rows.loc[~rows["is_final"], "ts_utc"].min()
-        if not pd.isna(unfinished):
-            starts = starts[starts < unfinished]
-        if len(starts) >= OVERLAP_BARS:
-            found[str(symbol)] = datetime.fromisoformat(starts[-OVERLAP_BARS].isoformat())
-    return found
+    is_final = bars["is_final"].to_numpy(dtype=np.bool_)
+    unfinished = bars[~is_final].groupby("symbol")["ts_utc"].min()
+    finals = bars.loc[is_final, ["symbol", "ts_utc"]].dropna().drop_duplicates()
+    ends = {str(symbol): stamp.value for symbol, stamp in unfinished.items()}
+    finals = finals[nanoseconds(finals["ts_utc"]) < finals["symbol"].map(ends).fillna(_NEVER).to_numpy()]
+    begin = finals.sort_values(["symbol", "ts_utc"]).groupby("symbol", sort=True).nth(-OVERLAP_BARS)
+    return {str(symbol): stamp.to_pydatetime() for symbol, stamp in zip(begin["symbol"], begin["ts_utc"], strict=True)}
 
 
 def retry_at(attempts: int, asked_at: datetime) -> datetime:

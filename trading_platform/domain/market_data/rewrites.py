@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trading_platform.domain.market_data.spans import Bools, nanoseconds
+
 KEY = ["symbol", "ts_utc"]
 PRICES = ["open", "high", "low", "close"]
 VALUES = [*PRICES, "volume"]
@@ -26,6 +28,7 @@ LARGEST_SCATTER = 0.005
 EXPLAINED_WITHIN = 0.02
 """How far, as a fraction, known splits may be from the factor they explain: a dividend may go ex with them."""
 
+_EVER = np.iinfo(np.int64).min
 SessionOf = tuple[str, str]
 """Symbol and session (ISO date)."""
 
@@ -171,8 +174,7 @@ def merge_bars(
         return fetched
     stamp = pd.Timestamp(now)
     in_answer = _is_in(stored, set(zip(fetched["symbol"], fetched["session"], strict=True)) - set(kept))
-    begin = stored["symbol"].map({name: pd.Timestamp(start) for name, start in since.items()})
-    in_span = begin.isna().to_numpy() | (stored["ts_utc"] >= pd.to_datetime(begin, utc=True)).to_numpy()
+    in_span = is_in_span(stored, since)
     is_newer = (stored["received_at_utc"] > stamp).to_numpy()
     rest = stored[is_newer | (stored["is_final"].to_numpy(dtype=np.bool_) & ~(in_answer & in_span))]
     taken = fetched[~_is_in(fetched, set(kept))]
@@ -185,19 +187,28 @@ def merge_bars(
     return pd.concat(frames, ignore_index=True).sort_values("symbol", kind="stable", ignore_index=True)
 
 
+def is_in_span(bars: pd.DataFrame, since: Mapping[str, datetime]) -> Bools:
+    """Whether each bar starts at or after its symbol's ``since``; true for symbols without one."""
+    if not since:
+        return np.ones(len(bars), dtype=np.bool_)
+    starts = {name: pd.Timestamp(start).as_unit("ns").value for name, start in since.items()}
+    begin = np.array([starts.get(name, _EVER) for name in bars["symbol"]], dtype=np.int64)
+    return np.asarray(nanoseconds(bars["ts_utc"]) >= begin, dtype=np.bool_)
+
+
 def _finals(bars: pd.DataFrame) -> pd.DataFrame:
     finals = bars[bars["is_final"].to_numpy(dtype=np.bool_)]
     return finals[["symbol", "session", "ts_utc", *VALUES, "received_at_utc"]].drop_duplicates(KEY, keep="last")
 
 
-def _is_in(bars: pd.DataFrame, sessions: Collection[SessionOf]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _is_in(bars: pd.DataFrame, sessions: Collection[SessionOf]) -> Bools:
     pairs = zip(bars["symbol"], bars["session"], strict=True)
     return np.fromiter((pair in sessions for pair in pairs), dtype=np.bool_, count=len(bars))
 
 
 def _factors(
     pairs: pd.DataFrame,
-    is_changed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    is_changed: Bools,
     limits: Mapping[str, float],
     as_traded: Collection[str],
 ) -> dict[SessionOf, float]:
