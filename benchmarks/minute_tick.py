@@ -85,7 +85,7 @@ def main() -> None:
             return len(bars)
 
         def as_it_is() -> int:
-            return collect(source, new, feed, universe.instruments, [SESSION], now=now, wish=wish).bars
+            return collect(source, new, feed, universe.instruments, [SESSION], clock=lambda: now, wish=wish).bars
 
         as_it_was(), as_it_is()  # the lake holds the session so far, and the contracts are known
         for _ in range(options.ticks):

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from trading_platform.defs.jobs import ACTIONS_JOB, bars_job_name
-from trading_platform.defs.market_data.assets import REFETCH_TAG, quarantined_key, raw_key, validated_key
+from trading_platform.defs.market_data.assets import (
+    RANGE_END,
+    RANGE_START,
+    REFETCH_TAG,
+    quarantined_key,
+    raw_key,
+    validated_key,
+)
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import DAILY, Feed
 from trading_platform.resources.lake_io_manager import LakeResource
@@ -23,8 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 REWRITE_TAG = "trading_platform/rewrite"
 """Tag of a run that asks again because of a rewrite: which one."""
 ASKED_TAG = "trading_platform/asked_at"

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from trading_platform.defs.jobs import bars_job_name
-from trading_platform.defs.market_data.assets import quarantined_key, raw_key, validated_key
-from trading_platform.defs.rewritten_history import RANGE_END, RANGE_START, build_rewrite_sensor
+from trading_platform.defs.market_data.assets import (
+    RANGE_END,
+    RANGE_START,
+    quarantined_key,
+    raw_key,
+    validated_key,
+)
+from trading_platform.defs.rewritten_history import build_rewrite_sensor
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource

@@ -4,12 +4,12 @@ Three kinds of runs, told apart by what they cover (docs/architecture.md, "What 
 
 * one session that is running: a *tick*, which asks each symbol's bars from its last final ones on;
 * one session that has closed: it is *settled*, asked for as a whole and replaced;
-* several sessions: what is missing of them, in pieces that are written as they come.
+* a range of sessions: what is missing of them, in pieces that are written as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -81,13 +81,15 @@ class Wish:
 
     ``limits``: by symbol, how far a value may be from the stored one, as a fraction. ``splits``: known ones, by symbol
     and ex-session. ``refetch``: symbols to be asked again for what is stored for good (:data:`ALL`: all).
-    ``accepted``: symbols whose rescaled answers a person has decided to take as they come.
+    ``accepted``: symbols whose rescaled answers a person has decided to take as they come. ``is_range``: the run is a
+    backfill, also of one session: it asks for what is missing only.
     """
 
     limits: Mapping[str, float]
     splits: Mapping[str, Mapping[str, float]]
     refetch: Collection[str] = frozenset()
     accepted: Collection[str] = frozenset()
+    is_range: bool = False
 
     def is_refetched(self, symbol: str) -> bool:
         """Whether the symbol is to be asked again."""
@@ -114,17 +116,19 @@ def collect(
     instruments: Mapping[str, Instrument],
     sessions: Sequence[date],
     *,
-    now: datetime,
+    clock: Callable[[], datetime],
     wish: Wish,
 ) -> Collected:
     """Bring the stored bars of ``sessions`` up to date. What is written before an error stays.
+
+    ``clock`` tells the time (tz-aware UTC); it is asked once for each piece, since a backfill may take hours.
 
     Raises:
         NoBarsError: every symbol that was asked for failed.
         BrokerConnectionError, SourceUnavailableError: the source can't be reached.
         TableValidationError: the answer is no table of bars; the sessions of its piece are left as they were.
     """
-    return _Collection(source, store, feed, instruments, now, wish).run(sorted(sessions))
+    return _Collection(source, store, feed, instruments, clock, wish).run(sorted(sessions))
 
 
 class _Collection:
@@ -136,11 +140,11 @@ class _Collection:
         store: BarStore,
         feed: Feed,
         instruments: Mapping[str, Instrument],
-        now: datetime,
+        clock: Callable[[], datetime],
         wish: Wish,
     ) -> None:
         self._source, self._store, self._feed, self._instruments = source, store, feed, instruments
-        self._now, self._wish = now, wish
+        self._clock, self._now, self._wish = clock, clock(), wish
         self._calendar: TradingCalendar = get_calendar(feed.calendar)
         self._done = Collected()
         self._answered: set[str] = set()
@@ -154,9 +158,10 @@ class _Collection:
         ahead = [day.isoformat() for day in sessions if day not in begun]
         if ahead:  # nothing to ask for yet, and a session of the run has a file
             self._store.write_bars(self._store.bars(ahead), ahead)
-        self._is_range = len(sessions) > 1
+        self._is_range = self._wish.is_range or len(sessions) > 1
         if self._is_range:
             for chunk in chunks(begun, self._feed.bar_size):
+                self._now = self._clock()
                 self._fill(chunk)
         elif begun and self._now < self._calendar.close_of(begun[0]):
             self._tick(begun[0])
@@ -312,7 +317,9 @@ class _Collection:
         asked = {(symbol, day.isoformat()) for symbol, ask in asks.items() for day in ask.sessions}
         pairs = zip(stored["symbol"], stored["session"], strict=True)
         is_asked = np.fromiter((pair in asked for pair in pairs), dtype=np.bool_, count=len(stored))
-        old = pd.concat([frame for frame in (stored[in_span & is_asked], beside) if len(frame)] or [beside])
+        is_older = (stored["received_at_utc"] <= pd.Timestamp(self._now)).to_numpy()  # or a later run knows more
+        own = stored[in_span & is_asked & is_older]
+        old = pd.concat([frame for frame in (own, beside) if len(frame)] or [beside])
         done = complete_sessions(old, self._calendar)
         latest = self._calendar.latest_session(self._now).isoformat()
         accepted = set(self._wish.accepted)

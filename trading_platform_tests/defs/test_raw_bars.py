@@ -18,7 +18,8 @@ import pytest
 
 from trading_platform.clock import SystemClock
 from trading_platform.definitions import build_definitions
-from trading_platform.defs.rewritten_history import RANGE_END, RANGE_START, REWRITE_TAG
+from trading_platform.defs.market_data.assets import RANGE_END, RANGE_START
+from trading_platform.defs.rewritten_history import REWRITE_TAG
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.paper_gateway.faults import RefuseHistory, RewriteHistory
 from trading_platform.settings import ENV_PREFIX, get_settings

@@ -86,7 +86,7 @@ class Desk:
     def collect(self, feed: Feed, sessions: Sequence[date], *, store: Store | None = None, **told) -> Collected:  # type: ignore[no-untyped-def]  # fields of Wish
         wish = Wish(dict.fromkeys(feed.symbols, LIMIT), told.pop("splits", {}), **told)
         return collect(
-            self.source, store or self.store(feed), feed, self.instruments, sessions, now=self.clock.now(), wish=wish
+            self.source, store or self.store(feed), feed, self.instruments, sessions, clock=self.clock.now, wish=wish
         )
 
     def full(self, feed: Feed, sessions: Sequence[date]) -> pd.DataFrame:

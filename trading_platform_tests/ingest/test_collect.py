@@ -179,6 +179,7 @@ def test_of_two_overlapping_runs_the_later_one_stays_though_the_earlier_one_ends
 
     desk.collect(MINUTES, [SESSION], store=Slow(desk.lake, "minute"))
     pd.testing.assert_frame_equal(desk.stored(MINUTES, [SESSION]), desk.full(MINUTES, [SESSION]))
+    assert desk.store(MINUTES).revisions([SESSION.isoformat()]).empty
 
 
 def test_a_late_tick_does_not_undo_the_settled_session(desk: Desk) -> None:
@@ -313,6 +314,14 @@ class TestRanges:
         assert {symbol for symbol, _ in self.asked(desk)} == {"IBM"}
         pd.testing.assert_frame_equal(desk.stored(FIVES, self.DAYS), desk.full(FIVES, self.DAYS))
         assert desk.store(FIVES).unanswered_bars([day.isoformat() for day in self.DAYS]).empty
+
+    def test_a_backfill_of_one_session_asks_for_what_is_missing_too(self, desk: Desk) -> None:
+        (day,) = self.DAYS[-1:]
+        desk.faults.add(RefuseHistory("IBM", count=1))
+        desk.collect(FIVES, [day])
+        desk.source.asked.clear()
+        desk.collect(FIVES, [day], is_range=True)
+        assert self.asked(desk) == [("IBM", day.isoformat())]
 
     def test_a_symbol_that_fails_keeps_its_past(self, desk: Desk) -> None:
         desk.collect(FIVES, self.DAYS)

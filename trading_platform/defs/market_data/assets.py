@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 STAGE = "market_data"
 INSTRUMENTS = (STAGE, "instruments")
 CORPORATE_ACTIONS = (STAGE, "corporate_actions")
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 REFETCH_TAG = "trading_platform/refetch"
 """Tag of a run that asks again for bars that are stored for good: symbols, comma-separated, or ``all``."""
 ACCEPT_RESCALED_TAG = "trading_platform/accept_rescaled"
@@ -190,10 +192,11 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             splits=splits_of(known_actions(lake)),
             refetch=_symbols(context, REFETCH_TAG, config.refetch),
             accepted=_symbols(context, ACCEPT_RESCALED_TAG, config.accept_rescaled),
+            is_range=RANGE_START in context.run.tags,
         )
         source = BrokerSource(ibkr.broker)
         try:
-            done = collect(source, store, current, instruments, sessions_of(context), now=platform.now(), wish=wish)
+            done = collect(source, store, current, instruments, sessions_of(context), clock=platform.now, wish=wish)
         except TableValidationError as error:
             yield broken_contract(key, error)
             raise dg.Failure(description=str(error), allow_retries=False) from error
