@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trading_platform.resources.lake_io_manager import LakeResource
-    from trading_platform.schemas.base import Table
+    from trading_platform.schemas.base import Table, TableValidationError
     from trading_platform.storage.lake import LakeWrite
 
 CONTRACT = "contract"
@@ -136,27 +136,32 @@ def emit(
     and the step fails. ``read``: the tables of the lake that it was made from, as they were read; the
     materialization records their versions.
     """
-    from trading_platform.ops.metadata import table_metadata
     from trading_platform.schemas.base import TableValidationError, validate
 
-    asset_key = dg.AssetKey(key)
     try:
         checked = validate(model, frame)
     except TableValidationError as error:
-        yield dg.AssetCheckResult(
-            asset_key=asset_key,
-            check_name=CONTRACT,
-            passed=False,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=str(error),
-            metadata={"failures": error.count, "failing_rows": table_metadata(error.failures)},
-        )
+        yield broken_contract(key, error)
         raise dg.Failure(description=str(error), allow_retries=False) from error
     yield dg.MaterializeResult(
-        asset_key=asset_key,
+        asset_key=dg.AssetKey(key),
         value=checked,
         metadata=described(context, checked, key, metadata, read=read),
         check_results=[kept_contract(key, checked), *checks],
+    )
+
+
+def broken_contract(key: Sequence[str], error: TableValidationError) -> dg.AssetCheckResult:
+    """The contract check of a table that was not written, with the rows that break it."""
+    from trading_platform.ops.metadata import table_metadata
+
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(key),
+        check_name=CONTRACT,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(error),
+        metadata={"failures": error.count, "failing_rows": table_metadata(error.failures)},
     )
 
 

@@ -34,8 +34,7 @@ def build_schedules(specs: Sequence[StrategySpec], feeds: Sequence[Feed]) -> lis
     for feed in feeds:
         if feed.is_ingest and not feed.is_daily:
             schedules.append(_ingest_schedule(feed))
-        if feed.is_ingest or feed.is_daily:
-            schedules.append(_after_close_schedule(feed))
+        schedules.append(_after_close_schedule(feed))
     schedules += [
         _actions_schedule(calendar) for calendar in sorted({feed.calendar for feed in feeds if feed.shows_actions})
     ]

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from trading_platform.defs.jobs import bars_job_name
-from trading_platform.defs.market_data.assets import raw_key, validated_key
+from trading_platform.defs.market_data.assets import (
+    RANGE_END,
+    RANGE_START,
+    quarantined_key,
+    raw_key,
+    validated_key,
+)
+from trading_platform.defs.rewritten_history import build_rewrite_sensor
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.lake_io_manager import LakeResource
@@ -18,13 +25,12 @@ from trading_platform.settings import get_settings
 if TYPE_CHECKING:
     from datetime import date
 
+    import pandas as pd
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
     from dagster._core.execution.plan.objects import StepFailureData
 
     from trading_platform.storage.ledger import Ledger, LedgerOrder
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 RETRY_MINUTES = 10
 WATCH_SECONDS = 30
 IDLE_WATCH_SECONDS = 300
@@ -34,28 +40,49 @@ ONE_MORE_DAY = timedelta(days=1)
 
 def build_sensors(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> list[dg.SensorDefinition]:
     """All sensors. ``jobs`` are those they may start."""
-    return [_history(feeds, jobs), _open_orders(), _run_failures()]
+    return [_history(feeds, jobs), build_rewrite_sensor(feeds, jobs), _open_orders(), _run_failures()]
 
 
 def missing_history(feed: Feed, lake: LakeResource, now: datetime) -> "tuple[tuple[date, ...], ...]":
-    """Ranges of past sessions that the feed's strategies need and the lake does not hold for good."""
+    """Ranges of past sessions that are to be fetched now: some symbol's bars are not there for good, or what is there
+    was never validated.
+
+    Strategies need their look-back. Of a feed that none reads only what was begun is finished. A symbol that was asked
+    for in vain has to wait before it is tried again (``domain.market_data.coverage``).
+    """
+    from trading_platform.domain.market_data.coverage import due_now, missing_by_symbol
     from trading_platform.domain.market_data.history import complete_sessions, look_back, missing_ranges
+    from trading_platform.storage.bar_store import BarStore
 
     calendar = get_calendar(feed.calendar)
     needed = look_back(calendar.latest_session(now), feed.history_sessions, calendar)[:-1]
-    store = lake.get_lake()
-    stored = store.read_sessions(
-        raw_key(feed.name),
-        [session.isoformat() for session in needed],
-        columns=["symbol", "session", "received_at_utc"],
-        is_missing_ok=True,
-    )
-    validated = set(store.stored_sessions(validated_key(feed.name)))
-    complete = complete_sessions(stored, calendar)
-    # A session counts as held when the answer that brought it came after its close, for whichever symbol:
-    # symbols that were not listed yet would otherwise be asked for again and again.
-    held = {session for sessions in complete.values() for session in sessions if session.isoformat() in validated}
-    return missing_ranges(needed, held, calendar)
+    store = BarStore(lake.get_lake(), feed.name)
+    if not feed.strategies:
+        begun = set(lake.get_lake().stored_sessions(store.raw))
+        needed = [session for session in needed if session.isoformat() in begun]
+    labels = [session.isoformat() for session in needed]
+    stored, unanswered = store.bars(labels, ["symbol", "session", "received_at_utc"]), store.unanswered_bars(labels)
+    missing = missing_by_symbol(needed, feed.symbols, complete_sessions(stored, calendar), unanswered)
+    wanted = {session for sessions in due_now(missing, unanswered, now).values() for session in sessions}
+    unvalidated = _unvalidated(lake, feed.name, stored)
+    return missing_ranges([day for day in needed if day in wanted or day.isoformat() in unvalidated], (), calendar)
+
+
+def _unvalidated(lake: LakeResource, feed: str, raw: "pd.DataFrame") -> set[str]:
+    """Sessions of which a raw bar came after their bars were validated last: a run ended between the two."""
+    import pandas as pd
+
+    newest = raw.groupby("session")["received_at_utc"].max()
+    for key in (validated_key(feed), quarantined_key(feed)):  # the second is hardly ever needed
+        judged = lake.get_lake().read_sessions(
+            key, list(newest.index), columns=["session", "received_at_utc"], is_missing_ok=True
+        )
+        seen = judged.groupby("session")["received_at_utc"].max()
+        seen = pd.to_datetime(seen.reindex(newest.index), utc=True)
+        newest = newest[~(seen >= newest)]
+        if newest.empty:
+            break
+    return set(newest.index)
 
 
 def history_request(feed: Feed, sessions: "Sequence[date]", attempt: str = "") -> dg.RunRequest:
@@ -73,15 +100,15 @@ def history_request(feed: Feed, sessions: "Sequence[date]", attempt: str = "") -
 
 
 def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefinition:
-    with_history = [feed for feed in feeds if feed.strategies]
-    names = {bars_job_name(feed.name) for feed in with_history}
+    names = {bars_job_name(feed.name) for feed in feeds}
 
     @dg.sensor(
         name="missing_history",
         jobs=[job for job in jobs if job.name in names],
         minimum_interval_seconds=60,
         default_status=_status(),
-        description="Fetches the past sessions that a strategy's features need and the lake does not hold.",
+        description="Fetches the past sessions that a strategy's features need and the lake does not hold, "
+        "and settles those that were left unfinished.",
     )
     def sensor(lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
         settings = get_settings()
@@ -89,9 +116,7 @@ def _history(feeds: Sequence[Feed], jobs: Sequence["AssetJob"]) -> dg.SensorDefi
         # A run that failed, or that was made for another world's lake, must not keep this one from being tried.
         attempt = f"{settings.world.name}:{now:%Y-%m-%dT%H}:{now.minute // RETRY_MINUTES}"
         requests = [
-            history_request(feed, sessions, attempt)
-            for feed in with_history
-            for sessions in missing_history(feed, lake, now)
+            history_request(feed, sessions, attempt) for feed in feeds for sessions in missing_history(feed, lake, now)
         ]
         if not requests:
             return dg.SkipReason("the lake holds all the history that the strategies need")

@@ -1,1 +1,1 @@
-"""From the broker to raw bars. Nothing here validates; nothing here writes."""
+"""From a source to raw bars: what to ask for, asking, and what an answer replaces. Nothing here judges a bar."""

@@ -5,7 +5,7 @@ And the bars of those who did: each in the sessions it belongs to, and in no oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -24,9 +24,8 @@ from trading_platform.domain.market_data.members import (
     marked,
     to_resolve,
 )
-from trading_platform.ingest.bars import FetchedBars, NoBarsError, fetch_bars
-from trading_platform.schemas.base import empty
-from trading_platform.schemas.market_data import RawBars
+from trading_platform.ingest.bars import NoBarsError
+from trading_platform.ingest.collect import BarStore, Collected, Wish, collect
 
 if TYPE_CHECKING:
     from trading_platform.domain.market_data.member_records import Part
@@ -154,29 +153,50 @@ def _resolved(
     return member, 1
 
 
-def fetch_parts(
-    source: BarSource, parts: Sequence[Part], instruments: Mapping[str, Instrument], now: datetime
-) -> FetchedBars:
-    """:func:`fetch_bars` of every part, as one. Without any part there are no bars.
+def collect_parts(
+    source: BarSource,
+    store: BarStore,
+    parts: Sequence[Part],
+    instruments: Mapping[str, Instrument],
+    *,
+    clock: Callable[[], datetime],
+    wish: Wish,
+) -> Collected:
+    """:func:`collect` of every part, as one.
 
     Raises:
         NoBarsError: not one symbol of any part could be fetched.
-        BrokerConnectionError, SourceUnavailableError: the source can't be reached.
+        BrokerConnectionError, SourceUnavailableError, TableValidationError: as there.
     """
-    fetched = [_fetch_part(source, part, instruments, now) for part in parts]
-    failures = {symbol: why for one in fetched for symbol, why in one.failures.items()}
-    asked = {symbol for feed, _ in parts for symbol in feed.symbols}
-    if asked and asked <= set(failures):
-        raise NoBarsError("; ".join(dict.fromkeys(failures.values())))
-    frames = [one.bars for one in fetched if len(one.bars)]
-    bars = pd.concat(frames, ignore_index=True) if frames else empty(RawBars)
-    return FetchedBars(bars, failures, sum(one.requests for one in fetched))
+    done, nothing = Collected(), []
+    for feed, sessions in parts:
+        one = _collect_part(source, store, (feed, sessions), instruments, clock, wish)
+        if isinstance(one, NoBarsError):
+            nothing.append(str(one))
+            done.failures |= dict.fromkeys(feed.symbols, str(one))
+            continue
+        done.requests += one.requests
+        done.bars += one.bars
+        done.asked += one.asked
+        done.failures |= one.failures
+        found = [table for table in (done.revisions, one.revisions) if len(table)]
+        done.revisions = pd.concat(found, ignore_index=True) if found else done.revisions
+    if nothing and len(nothing) == len(parts):
+        raise NoBarsError("; ".join(nothing))
+    return done
 
 
-def _fetch_part(source: BarSource, part: Part, instruments: Mapping[str, Instrument], now: datetime) -> FetchedBars:
-    """A part's bars; if none of its symbols has any, that is their failure and not yet everybody's."""
+def _collect_part(
+    source: BarSource,
+    store: BarStore,
+    part: Part,
+    instruments: Mapping[str, Instrument],
+    clock: Callable[[], datetime],
+    wish: Wish,
+) -> Collected | NoBarsError:
+    """What a part's run did; if none of its symbols has any bar, that is their failure and not yet everybody's."""
     feed, sessions = part
     try:
-        return fetch_bars(source, feed, instruments, sessions, now)
+        return collect(source, store, feed, instruments, sessions, clock=clock, wish=wish)
     except NoBarsError as error:
-        return FetchedBars(empty(RawBars), dict.fromkeys(feed.symbols, str(error)), 0)
+        return error

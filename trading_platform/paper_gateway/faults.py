@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 
@@ -99,6 +100,36 @@ class RollBackOrderIds:
     order_id: int = 1
 
 
+@dataclass(frozen=True)
+class RewriteHistory:
+    """Historical bars of ``symbol`` that start in [``start``, ``end``) come with other values, as after a correction
+    or once a vendor has adjusted its history for a split. Times are tz-aware; ``None``: without bound.
+
+    ADJUSTED_LAST is left alone: it is adjusted as it is. Nor are quotes and matching concerned. ``is_removed``
+    leaves the bars out.
+    """
+
+    symbol: str
+    price_factor: float = 1.0
+    volume_factor: float = 1.0
+    start: datetime | None = None
+    end: datetime | None = None
+    is_removed: bool = False
+
+    def holds_for(self, moment: datetime) -> bool:
+        """Whether the bar that starts at ``moment`` is rewritten."""
+        return (self.start is None or self.start <= moment) and (self.end is None or moment < self.end)
+
+
+@dataclass(frozen=True)
+class RefuseHistory:
+    """Requests for historical bars of ``symbol`` are refused (code 162), the next ``count`` or until removed."""
+
+    symbol: str
+    text: str = "query was cancelled"
+    count: int | None = None
+
+
 Fault = (
     DropConnection
     | HalfClose
@@ -110,6 +141,8 @@ Fault = (
     | DuplicateStatus
     | StatusBeforeExecution
     | RollBackOrderIds
+    | RewriteHistory
+    | RefuseHistory
 )
 
 NOTICES = {
@@ -218,6 +251,19 @@ class Faults:
                     self._use(fault, fault.count)
                     return True
         return False
+
+    def rewrites(self, symbol: str) -> tuple[RewriteHistory, ...]:
+        """The faults that change historical bars of ``symbol``."""
+        return tuple(fault for fault in self.active if isinstance(fault, RewriteHistory) and fault.symbol == symbol)
+
+    def history_refusal(self, symbol: str) -> RefuseHistory | None:
+        """The fault that refuses a request for historical bars of ``symbol``, used up by one."""
+        with self._lock:
+            for fault in self._active:
+                if isinstance(fault, RefuseHistory) and fault.symbol == symbol:
+                    self._use(fault, fault.count)
+                    return fault
+        return None
 
     @property
     def is_status_first(self) -> bool:

@@ -110,6 +110,54 @@ class QuarantinedBars(RawBars):
     is_blocking: Series[bool] = pa.Field(description="Whether the symbol gets no orders in the session for it")
 
 
+class RevisedBars(Table):
+    """What the source said differently of a stored final bar. Key: symbol, ts_utc, kind, noticed_at_utc."""
+
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Session of the bar, ISO date")
+    ts_utc: Series[UTCStamp] = pa.Field(description="Start of the bar; of a rescaled session, of its first bar")
+    kind: Series[str] = pa.Field(
+        isin=["revised", "vanished", "appeared", "rescaled"],
+        description="revised: other values; vanished, appeared: a bar less, more; rescaled: a session by a factor",
+    )
+    factor: Series[float] = pa.Field(nullable=True, description="Of a rescaled session: new price over stored price")
+    is_explained: Series[bool] = pa.Field(description="Whether known splits explain the factor")
+    old_open: Series[float] = pa.Field(nullable=True, description="Stored open, USD")
+    old_high: Series[float] = pa.Field(nullable=True, description="Stored high, USD")
+    old_low: Series[float] = pa.Field(nullable=True, description="Stored low, USD")
+    old_close: Series[float] = pa.Field(nullable=True, description="Stored close, USD")
+    old_volume: Series[float] = pa.Field(nullable=True, description="Stored volume")
+    new_open: Series[float] = pa.Field(nullable=True, description="Open now, USD")
+    new_high: Series[float] = pa.Field(nullable=True, description="High now, USD")
+    new_low: Series[float] = pa.Field(nullable=True, description="Low now, USD")
+    new_close: Series[float] = pa.Field(nullable=True, description="Close now, USD")
+    new_volume: Series[float] = pa.Field(nullable=True, description="Volume now")
+    detail: Series[str] = pa.Field(description="The difference in words")
+    found_in: Series[str] = pa.Field(
+        isin=["tick", "settling", "overlap", "refetch"],
+        description="tick, settling: in the run's session; overlap: beside it; refetch: when asked again on purpose",
+    )
+    old_received_at_utc: Series[UTCStamp] = pa.Field(nullable=True, description="When the stored bar was received")
+    noticed_at_utc: Series[UTCStamp] = pa.Field(description="When the source said something else, platform clock")
+
+
+class UnansweredBars(Table):
+    """What the source had no bars for when it was asked last. Key: symbol, session."""
+
+    symbol: Series[str] = pa.Field(description="Ticker")
+    session: Series[str] = pa.Field(str_matches=SESSION_PATTERN, description="Session that was asked for, ISO date")
+    kind: Series[str] = pa.Field(
+        isin=["unknown", "failed", "no_bars"],
+        description="unknown instrument; failed: no answer, or refused; no_bars: an answer without a bar of it",
+    )
+    reason: Series[str] = pa.Field(description="What the source said")
+    attempts: Series[int] = pa.Field(gt=0, description="Times asked in vain")
+    asked_at_utc: Series[UTCStamp] = pa.Field(description="When it was asked last, platform clock")
+
+    class Config:
+        unique = ["symbol", "session"]  # noqa: RUF012 - Pandera reads a plain class
+
+
 class CorporateActions(Table):
     """Splits and cash dividends. Key: symbol, ex_session, kind."""
 

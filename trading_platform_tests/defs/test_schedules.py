@@ -90,6 +90,9 @@ def test_every_agent_and_collector_has_its_schedule(process):
         "minute_ingest_schedule",
         "minute_bars_after_close_schedule",
         "daily_bars_after_close_schedule",
+        "tsla_bars_after_close_schedule",
+        "iwm_bars_after_close_schedule",
+        "btc_bars_after_close_schedule",
         "splits_and_dividends_schedule",
         "session_xnys_log_after_close_schedule",
         "session_24_7_log_after_close_schedule",
@@ -292,6 +295,9 @@ def test_the_minute_ingest_runs_once_a_minute_of_the_session():
     [
         ("daily_bars_after_close", "2013-02-28T21:15", "2013-02-28"),
         ("daily_bars_after_close", "2012-11-23T18:15", "2012-11-23"),
+        ("minute_bars_after_close", "2012-11-23T18:15", "2012-11-23"),
+        ("tsla_bars_after_close", "2013-02-28T21:15", "2013-02-28"),
+        ("btc_bars_after_close", "2013-03-03T00:15", "2013-03-02"),
         ("session_xnys_log_after_close", "2013-02-28T21:30", "2013-02-28"),
         ("session_24_7_log_after_close", "2013-03-03T00:30", "2013-03-02"),
     ],
@@ -334,7 +340,8 @@ def test_a_new_spec_brings_its_own_schedule():
         history_sessions=2,
     )
     feed = Feed("spy_dip", "XNYS", "5 mins", ("SPY",), 2, ("spy_dip",))
-    (agent, _log) = build_schedules([spec], [feed])
+    (agent, settling, _log) = build_schedules([spec], [feed])
+    assert settling.name == "spy_dip_bars_after_close_schedule"
     assert (agent.name, agent.cron_schedule) == ("spy_dip_agent_schedule", "*/10 * * * *")
 
 

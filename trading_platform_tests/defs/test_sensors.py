@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -25,6 +25,7 @@ from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.settings import ENV_PREFIX, get_settings
+from trading_platform.storage.bar_store import BarStore
 from trading_platform.storage.ledger import Ledger
 from trading_platform_tests.defs.conftest import MakeWorld
 from trading_platform_tests.storage.ledger.builders import (
@@ -46,6 +47,7 @@ __all__ = ["ledger", "ledger_url"]
 
 Sensors = Callable[..., dict[str, dg.SensorDefinition]]
 DAILY = Feed("daily", "XNYS", "1 day", ("AAPL", "IBM"), 5, ("momentum",))
+PAST = ["2013-02-21", "2013-02-22", "2013-02-25", "2013-02-26", "2013-02-27"]
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def evaluate(sensor: dg.SensorDefinition, **resources: Any) -> tuple[list[dg.Run
 
 
 def test_sensors_are_stopped_unless_the_settings_start_them(sensors):
-    assert set(sensors()) == {"missing_history", "open_orders", "run_failures"}
+    assert set(sensors()) == {"missing_history", "open_orders", "rewritten_history", "run_failures"}
     assert {sensor.default_status for sensor in sensors().values()} == {dg.DefaultSensorStatus.STOPPED}
     running = sensors(schedules_running=True).values()
     assert {sensor.default_status for sensor in running} == {dg.DefaultSensorStatus.RUNNING}
@@ -86,17 +88,24 @@ class TestMissingHistory:
     def lake(self, tmp_path: Path) -> LakeResource:
         return LakeResource(url=str(tmp_path / "lake"))
 
-    def store(self, lake: LakeResource, days: list[str], *, symbol: str = "AAPL", hour: int = 21) -> None:
+    def store(
+        self, lake: LakeResource, days: list[str], *, symbols: Sequence[str] = DAILY.symbols, hour: int = 21
+    ) -> None:
         """Raw and validated bars of the days, received at that hour of each."""
-        bars = pd.DataFrame(
-            {
-                "symbol": symbol,
-                "session": days,
-                "received_at_utc": [pd.Timestamp(day, tz="UTC") + pd.Timedelta(hours=hour) for day in days],
-            }
-        )
+        rows = [
+            (symbol, day, pd.Timestamp(day, tz="UTC") + pd.Timedelta(hours=hour)) for symbol in symbols for day in days
+        ]
+        bars = pd.DataFrame(rows, columns=["symbol", "session", "received_at_utc"])
         lake.get_lake().write_sessions(("market_data", "daily_raw_bars"), bars, days)
         lake.get_lake().write_sessions(("market_data", "daily_validated_bars"), bars, days)
+
+    def note(self, lake: LakeResource, kind: str, attempts: int, asked_at: str, days: list[str] | None = None) -> None:
+        """IBM was asked for in vain."""
+        days = days or PAST
+        rows = pd.DataFrame(
+            {"symbol": "IBM", "session": days, "kind": kind, "reason": "not now", "attempts": attempts}
+        ).assign(asked_at_utc=pd.Timestamp(asked_at).as_unit("ns"))
+        BarStore(lake.get_lake(), "daily").write_unanswered(rows, days)
 
     def missing(self, lake: LakeResource, now: datetime = LATE) -> list[tuple[str, str]]:
         return [(run[0].isoformat(), run[-1].isoformat()) for run in missing_history(DAILY, lake, now)]
@@ -126,9 +135,42 @@ class TestMissingHistory:
         (Path(lake.get_lake().path_of(("market_data", "daily_validated_bars"), "2013-02-26"))).unlink()
         assert self.missing(lake) == [("2013-02-26", "2013-02-26")]
 
+    def test_a_symbol_without_its_bars_is_missed_though_others_have_theirs(self, lake: LakeResource) -> None:
+        self.store(lake, PAST, symbols=["AAPL"])
+        assert self.missing(lake) == [(PAST[0], PAST[-1])]
+
+    @pytest.mark.parametrize(("attempts", "waits_minutes"), [(1, 10), (2, 20), (3, 40)])
+    def test_a_symbol_that_fails_is_tried_again_ever_more_rarely(
+        self, lake: LakeResource, attempts: int, waits_minutes: int
+    ) -> None:
+        self.store(lake, PAST, symbols=["AAPL"])
+        self.note(lake, "failed", attempts, LATE.isoformat())
+        assert self.missing(lake, LATE + timedelta(minutes=waits_minutes - 1)) == []
+        assert len(self.missing(lake, LATE + timedelta(minutes=waits_minutes))) == 1
+
     def test_symbols_that_were_not_listed_yet_are_not_asked_for_for_ever(self, lake: LakeResource) -> None:
-        self.store(lake, ["2013-02-21", "2013-02-22", "2013-02-25", "2013-02-26", "2013-02-27"], symbol="IBM")
+        self.store(lake, PAST, symbols=["AAPL"])
+        self.note(lake, "no_bars", 5, "2013-02-26T22:00Z")
+        assert len(self.missing(lake)) == 1
+        self.note(lake, "no_bars", 6, "2013-02-26T22:00Z")
         assert self.missing(lake) == []
+
+    def test_bars_that_came_after_they_were_validated_last_are_validated(self, lake: LakeResource) -> None:
+        self.store(lake, PAST)
+        newer = pd.DataFrame(
+            {"symbol": ["AAPL", "IBM"], "session": PAST[2], "received_at_utc": pd.Timestamp("2013-02-27T22:00Z")}
+        )
+        lake.get_lake().write_sessions(("market_data", "daily_raw_bars"), newer, [PAST[2]])
+        assert self.missing(lake) == [(PAST[2], PAST[2])]
+        lake.get_lake().write_sessions(("market_data", "daily_quarantined_bars"), newer, [PAST[2]])
+        assert self.missing(lake) == []
+
+    def test_of_a_feed_that_no_strategy_reads_what_was_begun_is_finished(self, lake: LakeResource) -> None:
+        feed = replace(DAILY, strategies=())
+        assert missing_history(feed, lake, LATE) == ()
+        self.store(lake, [PAST[-1]], hour=20)
+        ((day,),) = missing_history(feed, lake, LATE)
+        assert day.isoformat() == PAST[-1]
 
     def test_the_current_session_is_the_agents_business(self, lake: LakeResource) -> None:
         assert self.missing(lake, LATE + timedelta(hours=12)) == [("2013-02-21", "2013-02-27")]

@@ -20,7 +20,7 @@ from trading_platform.brokers.base import (
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
-from trading_platform.ingest.bars import NoBarsError, fetch_bars, with_stored
+from trading_platform.ingest.bars import NoBarsError, fetch_bars
 from trading_platform.ingest.instruments import resolve_instruments
 from trading_platform.ingest.sources.broker import BrokerSource
 from trading_platform.schemas.base import validate
@@ -134,39 +134,6 @@ def test_without_a_single_symbol_there_is_nothing_to_go_on_with():
 def test_a_lost_connection_is_nobodys_missing_data():
     with pytest.raises(BrokerConnectionError):
         fetch(Archive({"FB": BrokerConnectionError("gone")}))
-
-
-class TestKeepingWhatIsStored:
-    """Sessions are replaced whole, so a symbol that fails today keeps its past."""
-
-    STORED_AT = NOW - timedelta(hours=1)
-
-    def stored(self) -> pd.DataFrame:
-        return fetch(Archive(), now=self.STORED_AT).bars
-
-    def merged(self, trouble: dict[str, Exception], stored: pd.DataFrame | None = None) -> pd.DataFrame:
-        kept = self.stored() if stored is None else stored
-        return validate(RawBars, with_stored(fetch(Archive(trouble)), kept, CALENDAR))
-
-    def test_a_failed_symbols_finished_sessions_stay(self) -> None:
-        merged = self.merged({"FB": BrokerTimeoutError("no answer")})
-        kept = merged[merged["symbol"] == "FB"]
-        assert list(kept["session"]) == ["2013-02-26", "2013-02-27"]
-        assert set(kept["received_at_utc"]) == {pd.Timestamp(self.STORED_AT)}
-
-    def test_its_current_session_does_not_pass_old_bars_for_new_ones(self) -> None:
-        merged = self.merged({"FB": BrokerTimeoutError("no answer")})
-        assert set(merged.loc[merged["session"] == "2013-02-28", "symbol"]) == {"AAPL", "IBM"}
-
-    def test_symbols_that_answered_are_replaced(self) -> None:
-        merged = self.merged({"FB": BrokerTimeoutError("no answer")})
-        others = merged[merged["symbol"] != "FB"]
-        assert set(others["received_at_utc"]) == {pd.Timestamp(NOW)}
-        assert not merged.duplicated(["symbol", "ts_utc"]).any()
-
-    def test_nothing_stored_adds_nothing(self) -> None:
-        merged = self.merged({"FB": NoDataError("not listed")}, pd.DataFrame())
-        assert set(merged["symbol"]) == {"AAPL", "IBM"}
 
 
 class Directory(Archive):

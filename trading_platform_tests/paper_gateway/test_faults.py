@@ -15,7 +15,9 @@ from trading_platform.paper_gateway.faults import (
     Faults,
     HalfClose,
     Mute,
+    RefuseHistory,
     RejectOrders,
+    RewriteHistory,
     RollBackOrderIds,
     StatusBeforeExecution,
     SwallowAcknowledgement,
@@ -193,3 +195,35 @@ def test_faults_are_cleared_all_at_once(desk: Desk) -> None:
 def test_an_event_without_a_running_gateway_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no gateway is running"):
         Faults().add(DropConnection())
+
+
+def minutes_of(desk: Desk, what: str = "TRADES") -> dict[Any, Any]:
+    """The session's minute bars of IBM by their start."""
+    contract = desk.stock("IBM")
+    bars = desk.ask(lambda client: client.reqHistoricalDataAsync(contract, "", "1 D", "1 min", what, True, 2))
+    return {bar.date: bar for bar in bars}
+
+
+def test_a_rewritten_past_comes_with_other_values_until_the_fault_is_removed(desk: Desk) -> None:
+    before = minutes_of(desk)
+    starts = sorted(before)
+    desk.gateway.faults.add(
+        RewriteHistory("IBM", price_factor=0.5, volume_factor=2, end=starts[10]),
+        RewriteHistory("IBM", start=starts[-1], is_removed=True),
+        RewriteHistory("MSFT", price_factor=9),
+    )
+    after = minutes_of(desk)
+    assert sorted(after) == starts[:-1]
+    assert after[starts[9]].close == round(before[starts[9]].close / 2, 6)
+    assert after[starts[9]].volume == 2 * before[starts[9]].volume
+    assert after[starts[10]] == before[starts[10]]
+    assert minutes_of(desk, "ADJUSTED_LAST")[starts[9]].close == before[starts[9]].close
+    desk.gateway.faults.clear()
+    assert minutes_of(desk) == before
+
+
+def test_history_of_one_symbol_is_refused_as_often_as_told(desk: Desk) -> None:
+    desk.gateway.faults.add(RefuseHistory("IBM", count=1))
+    assert minutes_of(desk) == {}
+    assert (162, "query was cancelled") in {(error.code, error.text[-19:]) for error in desk.errors}
+    assert len(minutes_of(desk)) > 300

@@ -5,14 +5,17 @@ Here: what Dagster must know of them. Elsewhere: asking the broker (``ingest``),
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from trading_platform.defs.common import (
     IBKR_POOL,
     Outputs,
     asset,
+    broken_contract,
     by_session,
     contract_check,
     described,
@@ -23,6 +26,7 @@ from trading_platform.defs.common import (
 )
 from trading_platform.defs.market_data.checks import bar_check_specs, bar_checks, log_metadata
 from trading_platform.defs.market_data.members import members_key
+from trading_platform.defs.market_data.raw_checks import raw_check_specs, raw_checks, raw_metadata
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
@@ -40,6 +44,12 @@ if TYPE_CHECKING:
 STAGE = "market_data"
 INSTRUMENTS = (STAGE, "instruments")
 CORPORATE_ACTIONS = (STAGE, "corporate_actions")
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+REFETCH_TAG = "trading_platform/refetch"
+"""Tag of a run that asks again for bars that are stored for good: symbols, comma-separated, or ``all``."""
+ACCEPT_RESCALED_TAG = "trading_platform/accept_rescaled"
+"""Tag of a run by which a person lets stored bars be replaced by prices on another scale: symbols, or ``all``."""
 
 
 def raw_key(feed: str) -> tuple[str, str]:
@@ -142,65 +152,79 @@ def _grain(feed: Feed) -> str:
     )
 
 
+class RawBarsConfig(dg.Config):
+    """What a run can be told in the Launchpad. Tags of the same meaning win; a backfill takes only tags."""
+
+    refetch: str = Field(
+        default="",
+        description="Symbols (comma-separated, or `all`) to be asked for again though their bars are stored for good.",
+    )
+    accept_rescaled: str = Field(
+        default="",
+        description="Symbols (or `all`) whose stored bars may be replaced by prices on another scale. "
+        "docs/corporate-actions.md says when.",
+    )
+
+
 def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
     key = raw_key(feed.name)
 
     @asset(
         key=key,
         deps=[dg.AssetKey(one) for one in (INSTRUMENTS, *([members_key(feed.name)] if feed.members else []))],
-        check_specs=[
-            contract_check(key, "RawBars"),
-            dg.AssetCheckSpec(
-                "every_symbol_answered", asset=dg.AssetKey(key), description="The broker had bars for every symbol."
-            ),
-        ],
+        check_specs=[contract_check(key, "RawBars"), *raw_check_specs(dg.AssetKey(key))],
         pool=IBKR_POOL,
         **by_session(feed.calendar, feed.rows_per_session),
         **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
     )
     def raw_bars(
-        context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, lake: LakeResource
+        context: dg.AssetExecutionContext,
+        config: RawBarsConfig,
+        platform: PlatformResource,
+        ibkr: IBKRResource,
+        lake: LakeResource,
     ) -> Outputs:
-        from trading_platform.domain.calendars import get_calendar
-        from trading_platform.ingest.bars import with_stored
-        from trading_platform.ingest.members import fetch_parts
+        from trading_platform.domain.market_data.corporate_actions import splits_of
+        from trading_platform.ingest.collect import Wish
+        from trading_platform.ingest.members import collect_parts
         from trading_platform.ingest.sources.broker import BrokerSource
-        from trading_platform.ops.metadata import table_metadata
-        from trading_platform.schemas.market_data import RawBars
+        from trading_platform.schemas.base import TableValidationError
+        from trading_platform.storage.bar_store import BarStore
         from trading_platform.storage.recorded_members import recorded_members
 
-        current = platform.feed(feed.name)
-        members = recorded_members(lake.get_lake(), members_key(feed.name), current, sessions_of(context))
-        fetched = fetch_parts(
-            BrokerSource(ibkr.broker),
-            members.parts(current, sessions_of(context)),
-            {**members.instruments, **platform.universe.instruments},
-            platform.now(),
+        current, sessions = platform.feed(feed.name), sessions_of(context)
+        members = recorded_members(lake.get_lake(), members_key(feed.name), current, sessions)
+        instruments = {**members.instruments, **platform.universe.instruments}
+        everybody = tuple(dict.fromkeys([*current.symbols, *members.instruments]))
+        store = BarStore(lake.get_lake(), feed.name)
+        wish = Wish(
+            limits=platform.data_quality.revision_limits(replace(current, symbols=everybody), instruments),
+            splits=splits_of(known_actions(lake)),
+            refetch=_symbols(context, REFETCH_TAG, config.refetch),
+            accepted=_symbols(context, ACCEPT_RESCALED_TAG, config.accept_rescaled),
+            is_range=RANGE_START in context.run.tags,
         )
-        bars = fetched.bars
-        if fetched.failures:
-            stored = lake.get_lake().read_sessions(
-                key, context.partition_keys, symbols=fetched.failures, is_missing_ok=True
-            )
-            bars = with_stored(fetched, stored, get_calendar(feed.calendar))
-        failures = [{"symbol": symbol, "reason": why} for symbol, why in fetched.failures.items()]
-        answered = dg.AssetCheckResult(
-            asset_key=dg.AssetKey(key),
-            check_name="every_symbol_answered",
-            passed=not failures,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"failures": table_metadata(failures)} if failures else {},
-        )
-        yield from emit(
-            context,
-            bars,
-            RawBars,
-            key,
-            metadata={"requests": fetched.requests, "sources": sorted(bars["source"].unique()), **members.facts},
-            checks=[answered],
+        source = BrokerSource(ibkr.broker)
+        try:
+            parts = members.parts(current, sessions) or [(current, tuple(sessions))]
+            done = collect_parts(source, store, parts, instruments, clock=platform.now, wish=wish)
+        except TableValidationError as error:
+            yield broken_contract(key, error)
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        bars, written = store.contents(context.partition_keys)
+        yield dg.MaterializeResult(
+            asset_key=dg.AssetKey(key),  # written already, piece by piece: there is no value for the IO manager
+            metadata=described(context, bars, key, {**raw_metadata(done, bars), **members.facts}, written=written),
+            check_results=[kept_contract(key, bars), *raw_checks(dg.AssetKey(key), done)],
         )
 
     return raw_bars
+
+
+def _symbols(context: dg.AssetExecutionContext, tag: str, configured: str) -> frozenset[str]:
+    """Symbols named by the run's tag, or by its configuration."""
+    words = context.run.tags.get(tag, configured).split(",")
+    return frozenset(word.strip() for word in words if word.strip())
 
 
 def _validated_bars(feed: Feed) -> dg.AssetsDefinition:

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from trading_platform.domain.instruments import SecurityType
+from trading_platform.domain.instruments import Instrument, SecurityType
+from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.reasons import JUDGEMENTS, Severity
 from trading_platform.domain.signals.spec import BarSize
 from trading_platform.domain.suggestions import did_you_mean
@@ -132,3 +133,13 @@ class DataQuality(BaseModel):
         of_type = self.security_types.get(security_type, TypeRules())
         own = self.feeds.get(feed) if feed is not None else None
         return base.with_changes(of_type.daily if is_daily else of_type.intraday).with_changes(own)
+
+    def revision_limits(self, feed: Feed, instruments: Mapping[str, Instrument]) -> dict[str, float]:
+        """By symbol of ``feed``, how far a value may be from the one that is stored, as a fraction of it."""
+        return {
+            symbol: self.rules_for(
+                feed.bar_size, security_type=instruments[symbol].security_type, feed=feed.name
+            ).revision_pct
+            / 100
+            for symbol in feed.symbols
+        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from trading_platform.paper_gateway.errors import (
     refuse_invalid,
     refuse_processing,
 )
+from trading_platform.paper_gateway.faults import RewriteHistory
 from trading_platform.paper_gateway.messages import history as messages
 from trading_platform.paper_gateway.messages.contracts import ContractQuery
 from trading_platform.paper_gateway.messages.ids import Incoming
@@ -95,6 +97,9 @@ def historical_data(session: Session, reader: FieldReader) -> None:
         refuse_invalid("The end date must be empty for a request that is kept up to date")
     span = _span(session.hub, request, contract, seconds)
     _check_pacing(session, request, contract, seconds)
+    refusal = session.hub.faults.history_refusal(contract.symbol)
+    if refusal is not None:
+        refuse_history(refusal.text)
     pending = PendingHistory(session, request, contract, span, session.hub.config.history_rules.answer_seconds)
     if pending.interval_seconds:
         session.subscribe(_KIND, request.request_id, pending)
@@ -155,10 +160,26 @@ def _bars(hub: Hub, contract: Contract, request: messages.HistoryRequest, span: 
         regular_hours_only=request.regular_hours_only,
         is_adjusted=request.what == "ADJUSTED_LAST",
     )
+    if request.what != "ADJUSTED_LAST":
+        bars = _rewritten(hub.faults.rewrites(contract.symbol), bars)
     if request.what in ("TRADES", "AGGTRADES", "ADJUSTED_LAST"):
         return bars
     offset = {"BID": -1.0, "ASK": 1.0}.get(request.what, 0.0) * float(contract.min_tick)
     return [_quoted(bar, offset) for bar in bars]
+
+
+def _rewritten(faults: Sequence[RewriteHistory], bars: list[Bar]) -> list[Bar]:
+    for fault in faults:
+        kept = [bar for bar in bars if not (fault.is_removed and fault.holds_for(bar.ts_utc))]
+        bars = [_scaled(bar, fault) if fault.holds_for(bar.ts_utc) else bar for bar in kept]
+    return bars
+
+
+def _scaled(bar: Bar, fault: RewriteHistory) -> Bar:
+    prices = {
+        name: round(getattr(bar, name) * fault.price_factor, 6) for name in ("open", "high", "low", "close", "wap")
+    }
+    return replace(bar, **prices, volume=bar.volume * fault.volume_factor)
 
 
 def _quoted(bar: Bar, offset: float) -> Bar:
