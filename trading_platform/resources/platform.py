@@ -12,6 +12,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.market_data.quality import DataQuality
+from trading_platform.domain.market_data.sources import Sources
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
@@ -24,6 +25,7 @@ from trading_platform.specs.loader import (
     narrow,
     narrow_ingest,
 )
+from trading_platform.specs.sources import load_sources
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,6 +75,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         """How strictly bars are judged."""
         return load_data_quality(self.settings.strategies)
 
+    @property
+    def sources(self) -> Sources:
+        """Where feeds take their bars from."""
+        return load_sources(self.settings.strategies)
+
     def instrument(self, symbol: str) -> Instrument:
         """The instrument ``symbol``."""
         return self.universe.instruments[symbol]
@@ -102,6 +109,17 @@ def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
     """The feeds of the configured strategies and of the minute ingest."""
     universe = load_universe(settings.strategies)
     return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).ingest)
+
+
+def configured_sources(settings: Settings) -> Sources:
+    """Where the feeds take their bars from, checked against all feeds, also those that the settings' symbols leave out.
+
+    Raises:
+        SpecError: a file says something wrong.
+    """
+    universe = load_universe(settings.strategies)
+    specs = load_strategy_specs(settings.strategies, universe=universe)
+    return load_sources(settings.strategies, feeds=feeds_of(specs, universe.ingest))
 
 
 def tradable_instruments(settings: Settings) -> dict[str, Instrument]:

@@ -24,6 +24,7 @@ from trading_platform.defs.common import (
 from trading_platform.defs.market_data.checks import bar_check_specs, bar_checks, log_metadata
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.market_data.sources import BROKER, Sources
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import MISSING_SESSIONS, LakeResource
 from trading_platform.resources.platform import PlatformResource
@@ -126,9 +127,9 @@ def _row(details: InstrumentDetails) -> dict[str, Any]:
     }
 
 
-def build_bars(feed: Feed) -> list[dg.AssetsDefinition]:
+def build_bars(feed: Feed, sources: Sources) -> list[dg.AssetsDefinition]:
     """The assets of one feed: raw bars, and validated bars with their quarantine."""
-    return [_raw_bars(feed), _validated_bars(feed)]
+    return [_raw_bars(feed, sources), _validated_bars(feed)]
 
 
 def _grain(feed: Feed) -> str:
@@ -138,8 +139,9 @@ def _grain(feed: Feed) -> str:
     )
 
 
-def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
+def _raw_bars(feed: Feed, sources: Sources) -> dg.AssetsDefinition:
     key = raw_key(feed.name)
+    names = sources.of(feed.name).names(feed.symbols)
 
     @asset(
         key=key,
@@ -147,26 +149,30 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         check_specs=[
             contract_check(key, "RawBars"),
             dg.AssetCheckSpec(
-                "every_symbol_answered", asset=dg.AssetKey(key), description="The broker had bars for every symbol."
+                "every_symbol_answered", asset=dg.AssetKey(key), description="The source had bars for every symbol."
             ),
         ],
-        pool=IBKR_POOL,
+        pool=IBKR_POOL if BROKER in names else None,
         **by_session(feed.calendar, feed.rows_per_session),
-        **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
+        **table_spec(
+            key,
+            "RawBars",
+            description=f"As received from {', '.join(names)}: {_grain(feed)}",
+            kinds=sources.kinds(names),
+        ),
     )
     def raw_bars(
         context: dg.AssetExecutionContext, platform: PlatformResource, ibkr: IBKRResource, lake: LakeResource
     ) -> Outputs:
         from trading_platform.domain.calendars import get_calendar
         from trading_platform.ingest.bars import fetch_bars, with_stored
-        from trading_platform.ingest.sources.broker import BrokerSource
+        from trading_platform.ingest.sources.choose import source_for
         from trading_platform.ops.metadata import table_metadata
         from trading_platform.schemas.market_data import RawBars
 
         current = platform.feed(feed.name)
-        fetched = fetch_bars(
-            BrokerSource(ibkr.broker), current, platform.universe.instruments, sessions_of(context), platform.now()
-        )
+        source = source_for(current, platform.sources, lambda: ibkr.broker, platform.settings)
+        fetched = fetch_bars(source, current, platform.universe.instruments, sessions_of(context), platform.now())
         bars = fetched.bars
         if fetched.failures:
             stored = lake.get_lake().read_sessions(
@@ -186,7 +192,11 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             bars,
             RawBars,
             key,
-            metadata={"requests": fetched.requests, "sources": sorted(bars["source"].unique())},
+            metadata={
+                "requests": fetched.requests,
+                "sources": bars["source"].value_counts().sort_index().to_dict(),
+                **({"rows_left_out": table_metadata(source.left_out)} if source.left_out else {}),
+            },
             checks=[answered],
         )
 
