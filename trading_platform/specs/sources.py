@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.sources import BROKER, FeedSources, SourceDeclaration, Sources
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.specs.loader import SOURCES_FILE, SpecError, _file_of, _parse
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def load_sources(directory: Path | None = None, *, feeds: Iterable[Feed] | None = None) -> Sources:
@@ -22,6 +25,10 @@ def load_sources(directory: Path | None = None, *, feeds: Iterable[Feed] | None 
     """
     file = _file_of(directory, SOURCES_FILE)
     declared = _parse(Sources, file)
+    for name, source in declared.sources.items():
+        if source.postgres is not None and not VARIABLE.fullmatch(source.postgres.url_env):
+            problem = "must name an environment variable, such as MARKET_DATA_URL: the URL is a secret and stands there"
+            raise SpecError(file, f"sources.{name}.postgres.url_env", problem)
     for name, rule in declared.feeds.items():
         keys = {f"feeds.{name}.source": rule.source}
         keys |= {f"feeds.{name}.symbols.{symbol}": source for symbol, source in rule.symbols.items()}

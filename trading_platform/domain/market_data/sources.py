@@ -24,7 +24,6 @@ EPOCHS: Mapping[str, int] = MappingProxyType(
     {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
 )
 """Formats of stamps that are numbers since 1970 in UTC, with their unit in nanoseconds."""
-NAME = r"^[a-z][a-z0-9_]*$"
 
 
 class _Strict(BaseModel):
@@ -51,8 +50,8 @@ class Columns(_Strict):
 class DirectoryPlace(_Strict):
     """Parquet or CSV files below ``location``, a directory or e.g. ``s3://bucket/prefix``.
 
-    ``files`` is a pattern relative to it: with ``{symbol}`` each symbol has its own files, without it the files hold all
-    symbols and a column says whose a row is. ``*`` stands for anything within a name.
+    ``files`` is a pattern relative to it: with ``{symbol}`` each symbol has its own files, without it the files hold
+    all symbols and a column says whose a row is. ``*`` stands for anything within a name.
     """
 
     location: str = Field(min_length=1)
@@ -88,11 +87,11 @@ class DirectoryPlace(_Strict):
 class PostgresPlace(_Strict):
     """A table or view of a PostgreSQL database. ``url_env`` names the environment variable with its URL.
 
-    The URL is ``postgresql+psycopg2://user:password@host/database``; it is a secret, and secrets are in no file of specs.
+    The URL is ``postgresql+psycopg2://user:password@host/database``. It is a secret, and no file of specs holds any.
     ``table`` may name its schema too: ``market.bars``.
     """
 
-    url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    url_env: str
     table: str = Field(pattern=r"^[^.]+(\.[^.]+)?$")
     timeout_seconds: float = Field(default=30, gt=0)
 

@@ -267,7 +267,8 @@ def numbers_of(column: pd.Series[float], where: str) -> npt.NDArray[np.float64]:
     if not is_number:
         numbers = pd.to_numeric(column, errors="coerce")
         _refuse(column, np.asarray(numbers.isna() & column.notna()), f"{where} is no number. Correct the rows")
-        column = numbers
+        # the nearest double of each text, which pandas' own parser does not promise
+        column = pd.Series([float(value) if pd.notna(value) else np.nan for value in column], dtype=np.float64)
     return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
 
 

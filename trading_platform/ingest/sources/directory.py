@@ -188,6 +188,11 @@ class _FileReader:
         except pa.ArrowInvalid:
             # one cell that is no number must cost its own symbol only
             table = self._parse_csv(content, {**text, **dict.fromkeys(numbers, pa.string())}, list(wanted.values()))
+            empty = pa.array(pacsv.ConvertOptions().null_values, pa.string())
+            for name in numbers:
+                cells = table[name]
+                cells = pc.if_else(pc.is_in(cells, empty), pa.scalar(None, pa.string()), cells)
+                table = table.set_column(table.schema.get_field_index(name), name, cells)
         table = table.rename_columns(list(wanted))
         if symbols is not None:
             table = table.filter(pc.is_in(table[SYMBOL], pa.array(symbols, pa.string())))

@@ -98,7 +98,7 @@ class TableRows:
             }.items()
         }
         for ours in NUMBERS:
-            if not isinstance(columns[ours].type, sa.Numeric | sa.Integer):
+            if not isinstance(columns[ours].type, sa.Numeric | sa.Float | sa.Integer):
                 msg = (
                     f"source {self._name}: the column {columns[ours].name!r} is {columns[ours].type}, not numbers; "
                     "make a view that casts it"
