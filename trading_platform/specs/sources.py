@@ -25,8 +25,8 @@ def load_sources(directory: Path | None = None, *, feeds: Iterable[Feed] | None 
     """
     file = _file_of(directory, SOURCES_FILE)
     declared = _parse(Sources, file)
-    for name, source in declared.sources.items():
-        if source.postgres is not None and not VARIABLE.fullmatch(source.postgres.url_env):
+    for name, one in declared.sources.items():
+        if one.postgres is not None and not VARIABLE.fullmatch(one.postgres.url_env):
             problem = "must name an environment variable, such as MARKET_DATA_URL: the URL is a secret and stands there"
             raise SpecError(file, f"sources.{name}.postgres.url_env", problem)
     for name, rule in declared.feeds.items():
