@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -147,21 +148,44 @@ class TestTrading:
         assert set(trading.table(*SIGNALS)["symbol"]) == set(self.SYMBOLS) - {"AMD"}
         assert trading.orders_at_broker() == 0
 
-    def test_a_daily_strategy_on_files_gets_no_order_for_its_session_has_no_bar_before_the_close(
-        self, own_world: MakeWorld, world: World, tmp_path: Path
-    ) -> None:
+
+class TestADailyFeed:
+    """The strategy ``momentum`` on a file with the closes of all its symbols, today's included."""
+
+    @pytest.fixture
+    def daily_world(self, own_world: MakeWorld, world: World, tmp_path: Path) -> World:
         specs, folder = tmp_path / "specs", tmp_path / "bars"
         specs.mkdir()
         folder.mkdir()
         daily = world.lake.read_sessions(("market_data", "daily_raw_bars"), SESSIONS)
-        today = world.table("market_data", "daily_raw_bars", session=SESSIONS[-1]).assign(session=SESSION)
+        today = daily[daily["session"] == SESSIONS[-1]].assign(session=SESSION)
         pd.concat([daily, today]).to_csv(folder / "all.csv", index=False)
         (specs / "momentum.yaml").write_text((SHIPPED / "strategies" / "momentum.yaml").read_text())
         text = SOURCES.format(folder=folder).replace("stamps: end", "stamps: date").replace("5 mins", "1 day")
         text = text.replace("{symbol}.csv", "all.csv").replace("Time", "session").replace("tsla:", "daily:")
         (specs / "sources.yaml").write_text(text)
-        trading = own_world(strategies=specs)
-        result = trading.run("momentum_agent")
+        return own_world(strategies=specs)
+
+    def test_gets_no_order_since_the_sessions_bar_is_not_known_before_its_close(self, daily_world: World) -> None:
+        result = daily_world.run("momentum_agent")
         assert not result.success
-        assert "had not ended yet" in failure_of(result)
-        assert trading.orders_at_broker() == 0
+        assert "1 row(s) had not ended yet" in failure_of(result)
+        assert daily_world.orders_at_broker() == 0
+
+    def test_has_the_session_once_it_has_closed(self, daily_world: World) -> None:
+        daily_world.clock.advance(timedelta(hours=1))
+        result = daily_world.run("daily_bars")
+        assert result.success, failure_of(result)
+        bars = daily_world.table("market_data", "daily_validated_bars")
+        assert (len(bars), set(bars["source"])) == (5, {"vendor (directory)"})
+
+    def test_learns_no_splits_from_another_vendors_closes(self, daily_world: World) -> None:
+        result = daily_world.run("splits_and_dividends", None)
+        assert result.success, failure_of(result)
+        key = ("market_data", "corporate_actions")
+        assert daily_world.lake.read_table(key).empty
+        compared = checks_of(result, *key)["every_symbol_compared"]
+        assert (compared.passed, compared.severity.value) == (False, "WARN")
+        rows = [record.data for record in compared.metadata["failures"].records]
+        assert len(rows) == 5
+        assert rows[0] == {"symbol": "AAPL", "reason": "its bars come from vendor"}

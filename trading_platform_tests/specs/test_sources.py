@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from trading_platform.domain.market_data.feeds import feeds_of
-from trading_platform.domain.market_data.sources import BROKER
+from trading_platform.domain.market_data.sources import BROKER, SourceDeclaration
 from trading_platform.resources.platform import configured_sources
 from trading_platform.settings import Settings
 from trading_platform.specs.loader import SHIPPED, SpecError, load_strategy_specs, load_universe
@@ -57,6 +58,14 @@ def test_the_shipped_file_leaves_everything_to_the_broker_and_its_example_is_rig
     example = load(tmp_path, text.replace("\n#  ", "\n  "))
     assert set(example.sources) == {"my_files", "my_table"}
     assert set(example.feeds) == {"minute", "daily"}
+
+
+def test_the_examples_of_the_documentation_are_right(tmp_path: Path) -> None:
+    page = (SHIPPED.parents[1] / "docs" / "sources.md").read_text()
+    examples = [load(tmp_path, text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)]
+    assert [list(example.feeds) for example in examples] == [["minute"], ["daily"]]
+    documented = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert documented == set(SourceDeclaration.model_fields)
 
 
 def test_a_file_beside_the_strategies_is_no_strategy_and_is_checked_at_the_start(tmp_path: Path) -> None:

@@ -61,9 +61,13 @@ def _corporate_actions(daily: Feed) -> dg.AssetsDefinition:
         bars = store.read_sessions(
             validated_key(daily.name), sessions, columns=["symbol", "session", "close", "is_final"], is_missing_ok=True
         )
+        # another vendor's closes differ from the broker's for more reasons than splits and dividends
+        elsewhere = platform.sources.elsewhere(daily.name, daily.symbols)
+        bars = bars[~bars["symbol"].isin(elsewhere)]
         known = store.read_table(CORPORATE_ACTIONS) if store.has_table(CORPORATE_ACTIONS) else empty(CorporateActions)
         learned = learn_actions(ibkr.broker, platform.universe.instruments, bars, known, now=now)
         failures = [{"symbol": symbol, "reason": why} for symbol, why in learned.failures.items()]
+        failures += [{"symbol": symbol, "reason": f"its bars come from {name}"} for symbol, name in elsewhere.items()]
         compared = dg.AssetCheckResult(
             asset_key=dg.AssetKey(CORPORATE_ACTIONS),
             check_name="every_symbol_compared",

@@ -211,6 +211,11 @@ class Sources(_Strict):
         kinds = {BROKER: "ibkr"} | {name: one.kind for name, one in self.sources.items()}
         return sorted({kinds[name] for name in names})
 
+    def elsewhere(self, feed: str, symbols: Sequence[str]) -> dict[str, str]:
+        """The symbols of the feed that do not come from the broker, with the names of their sources."""
+        rule = self.of(feed)
+        return {symbol: name for symbol in symbols if (name := rule.source_of(symbol)) != BROKER}
+
     def of(self, feed: str) -> FeedSources:
         """The sources of the feed of this name."""
         return self.feeds.get(feed, FeedSources())

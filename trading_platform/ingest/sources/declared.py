@@ -236,7 +236,11 @@ def stamps_of(column: pd.Series[pd.Timestamp], stamp_format: str | None, where: 
         if not is_whole:
             msg = f"{where} must hold whole numbers ({stamp_format}), but its type is {column.dtype}"
             raise SourceError(msg)
-        return column.to_numpy(dtype=np.int64) * EPOCHS[stamp_format], True
+        numbers, most = column.to_numpy(dtype=np.int64), np.iinfo(np.int64).max // EPOCHS[stamp_format]
+        _refuse(
+            column, np.abs(numbers) > most, f"{where} is too large for {stamp_format}. Declare the unit that it has"
+        )
+        return numbers * EPOCHS[stamp_format], True
     if pd.api.types.is_numeric_dtype(column.dtype) and not (is_whole and stamp_format):
         msg = (
             f"{where} holds numbers such as {column.iloc[0]}: declare stamp_format, {', '.join(EPOCHS)} or as strptime"
@@ -265,11 +269,20 @@ def numbers_of(column: pd.Series[float], where: str) -> npt.NDArray[np.float64]:
     """
     is_number = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
     if not is_number:
-        numbers = pd.to_numeric(column, errors="coerce")
-        _refuse(column, np.asarray(numbers.isna() & column.notna()), f"{where} is no number. Correct the rows")
-        # the nearest double of each text, which pandas' own parser does not promise
-        column = pd.Series([float(value) if pd.notna(value) else np.nan for value in column], dtype=np.float64)
+        # float() is the nearest double of a text, which pandas' own parser does not promise
+        numbers = [np.nan if pd.isna(value) else _number(value) for value in column]
+        is_bad = np.array([number is None for number in numbers], dtype=np.bool_)
+        _refuse(column, is_bad, f"{where} is no number. Correct the rows")
+        column = pd.Series(numbers, dtype=np.float64)
     return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def _number(value: object) -> float | None:
+    text = str(value)
+    try:
+        return None if "_" in text or isinstance(value, bool) else float(text)
+    except ValueError:
+        return None
 
 
 def _refuse(column: pd.Series[pd.Timestamp] | pd.Series[float], is_bad: Bools, problem: str) -> None:

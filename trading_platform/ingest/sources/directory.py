@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from trading_platform.ingest.sources.declared import (
     Window,
 )
 
+ALL_TIME = Window(pd.Timestamp("1900-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC"))
 _STORE_LIBRARIES = {"botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec"}
 
 
@@ -73,7 +75,8 @@ class DirectoryRows:
                 msg = f"source {self._name}: {name!r} can't be part of a file name; say under symbols what it is there"
                 raise SourceError(msg)
             return self._read_files(self._place.files_of(glob.escape(name)), window, None)
-        return self._shared.read(name, window)
+        # a text file is read whole anyway: whatever window comes next, it has been read
+        return self._shared.read(name, ALL_TIME if self._place.is_csv else window)
 
     def _read_files(self, pattern: str, window: Window, symbols: list[str] | None) -> tuple[pd.DataFrame, int]:
         with self._store_errors():
@@ -94,7 +97,9 @@ class DirectoryRows:
         read = self._reader.csv if self._place.is_csv else self._reader.parquet
         try:
             table = read(file, window, symbols)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, EOFError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, ValueError, EOFError, OSError, zlib.error) as error:
+            if isinstance(error, OSError) and (error.errno is not None or isinstance(error, TimeoutError)):
+                raise  # the disk's or the store's, not the content's
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             msg = f"source {self._name}: {path} is damaged or no such file ({reason}); write it again or remove it"
             raise SourceError(msg) from error

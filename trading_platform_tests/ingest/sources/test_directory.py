@@ -213,6 +213,14 @@ class TestSharedFiles:
         with pytest.raises(SourceError, match=r"IBM: close is no number in 1 of 780 rows, first '1,234.5': Correct"):
             ask(read, SESSIONS)
 
+    def test_text_is_read_once_whatever_sessions_are_asked_for(self, tmp_path: Path) -> None:
+        bars = vendor_bars(SESSIONS, "1 min")
+        write_csv(tmp_path / "all.csv", local(bars).assign(symbol="IBM"))
+        read = source(tmp_path, "*.csv")
+        first, second = (ask(read, [session]) for session in SESSIONS)
+        assert (len(first.bars), len(second.bars)) == (390, 390)
+        assert (first.requests, second.requests) == (1, 0)
+
     def test_a_ticker_called_na_is_a_ticker(self, tmp_path: Path) -> None:
         bars = vendor_bars(SESSIONS, "1 min")
         write_csv(tmp_path / "all.csv", local(bars).assign(symbol="NA"))
@@ -267,6 +275,10 @@ class TestMistakes:
         frame = self.frame().assign(ts=range(780))
         self.refused(tmp_path, frame, "parquet", "holds numbers such as 0: declare stamp_format")
 
+    def test_numbers_of_another_unit(self, tmp_path: Path) -> None:
+        frame = self.frame().assign(ts=1362061800000 + pd.RangeIndex(780).to_numpy())
+        self.refused(tmp_path, frame, "csv", "ts is too large for epoch_s in 780 of 780 rows", stamp_format="epoch_s")
+
     def test_a_stamp_of_another_format(self, tmp_path: Path) -> None:
         match = r"ts is not the declared stamp_format '%d/%m/%Y' in 780 of 780 rows"
         self.refused(tmp_path, self.frame(), "csv", match, stamp_format="%d/%m/%Y")
@@ -294,6 +306,36 @@ class TestMistakes:
         read: DeclaredSource = directory_source("vendor", declared(directory=place), SYMBOLS)
         with pytest.raises(SourceUnavailableError, match="'gopher://old' is not understood"):
             ask(read, SESSIONS)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["parquet", "csv", "csv.gz"]),
+    place=st.floats(0, 1),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_whatever_is_damaged_it_is_that_files_fault_and_said(
+    tmp_path: Path, kind: str, place: float, byte: int, cut: bool
+) -> None:
+    path = tmp_path / f"IBM.{kind}"
+    bars = vendor_bars(SESSIONS[:1], "5 mins")
+    bars = bars.rename(columns={"ts_utc": "ts"}).drop(columns="end")
+    bars.to_parquet(path, index=False) if kind == "parquet" else bars.to_csv(path, index=False)
+    content = bytearray(path.read_bytes())
+    position = int(place * (len(content) - 1))
+    content[position] = byte
+    path.write_bytes(content[: position + 1] if cut else content)
+    said = ""
+    try:
+        sent = ask(source(tmp_path, f"{{symbol}}.{kind}", bar_size="5 mins"), SESSIONS[:1], bar_size="5 mins")
+    except SourceUnavailableError:
+        pytest.fail("the directory is there")
+    except SourceError as error:
+        said = str(error)
+    else:
+        assert len(sent.bars) <= len(bars)
+    assert not said or said.startswith("source vendor: ")
 
 
 class TestWhatIsNotHandedOut:
