@@ -30,12 +30,12 @@ def starts_of(
     session's date. Daily bars that lie in no session get their date on the market's clock. Nothing is judged.
     """
     if stamps == "date":
-        return _midnights(instants, ZoneInfo("UTC") if zone is None else zone)
+        return midnights(instants, ZoneInfo("UTC") if zone is None else zone)
     spans = SessionSpans.around(calendar, instants)
     inside = instants - 1 if stamps == "end" else instants
     position = spans.containing(inside)
     if bar_size == DAILY:
-        starts = _midnights(inside, calendar.time_zone)
+        starts = midnights(inside, calendar.time_zone)
         is_known = position != MISSING
         starts[is_known] = spans.midnights[position[is_known]]
         return starts
@@ -81,7 +81,7 @@ def localize(walls: Int64s, zone: ZoneInfo, stamps: Stamps, calendar: TradingCal
     return Localized(instants, is_double & (is_first == is_second), is_nonexistent)
 
 
-def _midnights(instants: Int64s, zone: ZoneInfo) -> Int64s:
+def midnights(instants: Int64s, zone: ZoneInfo) -> Int64s:
     """Midnight UTC of each instant's date in ``zone``."""
     walls = pd.DatetimeIndex(instants.view("datetime64[ns]"), tz="UTC").tz_convert(zone).tz_localize(None)
     return np.asarray(walls.as_unit("ns").asi8, dtype=np.int64) // DAY * DAY

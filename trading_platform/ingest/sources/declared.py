@@ -21,12 +21,12 @@ import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.market_data.bars import DAILY, bar_ends, session_labels
+from trading_platform.domain.market_data.bars import DAILY, bar_ends
 from trading_platform.domain.market_data.sources import EPOCHS, SourceDeclaration
 from trading_platform.domain.market_data.spans import Bools, Int64s, SessionSpans
-from trading_platform.domain.market_data.stamps import localize, starts_of
+from trading_platform.domain.market_data.stamps import localize, midnights, starts_of
 from trading_platform.domain.signals.spec import BarSize
-from trading_platform.ingest.sources.base import BAR_COLUMNS, SourcedBars, SourceError
+from trading_platform.ingest.sources.base import SourcedBars, SourceError
 
 UTC = ZoneInfo("UTC")
 SYMBOL, STAMP = "symbol", "stamp"
@@ -160,10 +160,10 @@ class DeclaredSource:
             )
             raise SourceError(msg)
         order = np.argsort(starts, kind="stable")
-        frame = pd.DataFrame({"ts_utc": pd.DatetimeIndex(starts.view("datetime64[ns]"), tz="UTC")[order]})
-        for column in NUMBERS:
-            frame[column] = numbers_of(rows[column], f"{who}: {column}")[order]
-        return SourcedBars(frame[BAR_COLUMNS], f"{self._name} ({self._declared.label})", requests, left_out)
+        stamps = pd.DatetimeIndex(starts[order].view("datetime64[ns]"), tz="UTC")
+        numbers = {column: numbers_of(rows[column], f"{who}: {column}")[order] for column in NUMBERS}
+        frame = pd.DataFrame({"ts_utc": stamps, **numbers})
+        return SourcedBars(frame, f"{self._name} ({self._declared.label})", requests, left_out)
 
     def _there(self, starts: Int64s, calendar: TradingCalendar, now: datetime, left_out: dict[str, int]) -> Bools:
         """Which bars can be handed out; counts those that can't, and those that belong to no session."""
@@ -171,14 +171,16 @@ class DeclaredSource:
         is_there: Bools = bar_ends(starts, self._declared.bar_size, spans) <= pd.Timestamp(now).as_unit("ns").value
         if not is_there.all():
             left_out[NOT_ENDED] = int((~is_there).sum())
-        stamps = pd.Series(pd.DatetimeIndex(starts.view("datetime64[ns]"), tz="UTC"))
-        labels = session_labels(stamps, self._declared.bar_size, calendar)
-        is_strange = is_there & ~np.asarray(labels.isin(set(spans.days)))
+        is_daily = self._declared.bar_size == DAILY
+        is_inside = np.isin(starts, spans.midnights) if is_daily else spans.containing(starts) >= 0
+        is_strange = is_there & ~is_inside
+        if not is_daily:
+            is_strange &= ~np.isin(midnights(starts, calendar.time_zone), spans.midnights)
         if is_strange.any():
             left_out[NO_SESSION] = int(is_strange.sum())
             is_there &= ~is_strange
-        if self._declared.hours == "regular" and self._declared.bar_size != DAILY:
-            is_outside = is_there & (spans.containing(starts) < 0)
+        if self._declared.hours == "regular" and not is_daily:
+            is_outside = is_there & ~is_inside
             if is_outside.any():
                 left_out[OUTSIDE] = int(is_outside.sum())
                 is_there &= ~is_outside
