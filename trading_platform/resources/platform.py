@@ -117,6 +117,9 @@ def configured_sources(settings: Settings) -> Sources:
     Raises:
         SpecError: a file says something wrong.
     """
+    sources = load_sources(settings.strategies)
+    if not sources.feeds:
+        return sources  # every run comes by here, and reading all specs once more takes its time
     universe = load_universe(settings.strategies)
     specs = load_strategy_specs(settings.strategies, universe=universe)
     return load_sources(settings.strategies, feeds=feeds_of(specs, universe.ingest))
