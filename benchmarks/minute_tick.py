@@ -20,7 +20,6 @@ from common import show, spread
 from trading_platform.brokers.ibkr.client import IBKRBroker
 from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
-from trading_platform.domain.market_data.feeds import MINUTE, Feed
 from trading_platform.ingest.bars import fetch_bars
 from trading_platform.ingest.collect import Wish, collect
 from trading_platform.ingest.sources.broker import BrokerSource
@@ -32,6 +31,7 @@ from trading_platform.storage.lake import Lake
 
 START = datetime(2013, 2, 28, 20, 45, tzinfo=timezone.utc)
 SESSION = date(2013, 2, 28)
+MINUTE = "minute"
 MINUTE_LATER = timedelta(minutes=1)
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     universe = load_universe(None)
-    feed = Feed(MINUTE, "XNYS", "1 min", tuple(universe.ingest), 1, ())
+    feed = next(feed for feed in universe.feeds if feed.name == MINUTE)
     mine, theirs = multiprocessing.Pipe()
     gateway = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     gateway.start()

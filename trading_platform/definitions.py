@@ -32,7 +32,7 @@ from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeIOManager, LakeResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.resources.mlflow_session import MlflowResource
-from trading_platform.resources.platform import PlatformResource, configured_feeds, configured_specs
+from trading_platform.resources.platform import PlatformResource, configured_feeds, configured_sources, configured_specs
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
 
 DEFAULT_PORT = 4002
@@ -81,14 +81,14 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Everything Dagster is to know. ``resources`` replace those of the settings, for tests."""
     use_cached_calendars()
-    specs, feeds = configured_specs(settings), configured_feeds(settings)
+    specs, feeds, sources = configured_specs(settings), configured_feeds(settings), configured_sources(settings)
     jobs = build_jobs(specs, feeds)
     symbols = sorted({symbol for feed in feeds for symbol in feed.symbols})
     return dg.Definitions(
         assets=[
             build_instruments(symbols),
             *build_members(feeds),
-            *(asset for feed in feeds for asset in build_bars(feed)),
+            *(asset for feed in feeds for asset in build_bars(feed, sources)),
             *build_corporate_actions(feeds),
             *(build_features(feed) for feed in feeds if feed.strategies),
             *(build(spec) for spec in specs for build in CHAIN),

@@ -108,6 +108,17 @@ class Settings(BaseSettings):
         return self.home.absolute() / "worlds" / name
 
 
+def named_secret(variable: str) -> SecretStr | None:
+    """The environment variable (or line of ``.env``) that a file of specs names, for what must not stand in it."""
+
+    class Named(BaseSettings):
+        model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
+
+        value: SecretStr | None = Field(default=None, validation_alias=variable)
+
+    return Named().value
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The process's settings, read once."""

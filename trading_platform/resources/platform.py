@@ -13,6 +13,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed, feeds_of
 from trading_platform.domain.market_data.quality import DataQuality
+from trading_platform.domain.market_data.sources import Sources
 from trading_platform.domain.market_data.watch_lists import WatchList
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
@@ -26,6 +27,7 @@ from trading_platform.specs.loader import (
     narrow,
     narrow_ingest,
 )
+from trading_platform.specs.sources import load_sources
 from trading_platform.specs.watch_lists import load_watch_lists
 
 if TYPE_CHECKING:
@@ -81,6 +83,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
         """How strictly bars are judged."""
         return load_data_quality(self.settings.strategies)
 
+    @property
+    def sources(self) -> Sources:
+        """Where feeds take their bars from."""
+        return load_sources(self.settings.strategies)
+
     def instrument(self, symbol: str) -> Instrument:
         """The instrument ``symbol``."""
         return self.universe.instruments[symbol]
@@ -119,6 +126,20 @@ def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
     """The feeds of the configured strategies, and those that the universe names."""
     universe = load_universe(settings.strategies)
     return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).feeds)
+
+
+def configured_sources(settings: Settings) -> Sources:
+    """Where the feeds take their bars from, checked against all feeds, also those that the settings' symbols leave out.
+
+    Raises:
+        SpecError: a file says something wrong.
+    """
+    sources = load_sources(settings.strategies)
+    if not sources.feeds:
+        return sources  # every run comes by here, and reading all specs once more takes its time
+    universe = load_universe(settings.strategies)
+    specs = load_strategy_specs(settings.strategies, universe=universe)
+    return load_sources(settings.strategies, feeds=feeds_of(specs, universe.feeds))
 
 
 def tradable_instruments(settings: Settings) -> dict[str, Instrument]:

@@ -35,7 +35,8 @@ __all__ = [
 
 RISK_FILE = "risk.yaml"
 QUALITY_FILE = "data_quality.yaml"
-OTHER_FILES = (UNIVERSE_FILE, RISK_FILE, QUALITY_FILE, WATCH_LISTS_FILE)
+SOURCES_FILE = "sources.yaml"
+OTHER_FILES = (UNIVERSE_FILE, RISK_FILE, QUALITY_FILE, SOURCES_FILE, WATCH_LISTS_FILE)
 
 
 class UnknownSymbolError(ValueError):

@@ -29,6 +29,7 @@ from trading_platform.defs.market_data.members import members_key
 from trading_platform.defs.market_data.raw_checks import raw_check_specs, raw_checks, raw_metadata
 from trading_platform.domain.instruments import InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.market_data.sources import BROKER, Sources
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import MISSING_SESSIONS, LakeResource
 from trading_platform.resources.platform import PlatformResource
@@ -137,9 +138,9 @@ def _row(details: InstrumentDetails) -> dict[str, Any]:
     }
 
 
-def build_bars(feed: Feed) -> list[dg.AssetsDefinition]:
+def build_bars(feed: Feed, sources: Sources) -> list[dg.AssetsDefinition]:
     """The assets of one feed: raw bars, and validated bars with their quarantine."""
-    return [_raw_bars(feed), _validated_bars(feed)]
+    return [_raw_bars(feed, sources), _validated_bars(feed)]
 
 
 def _grain(feed: Feed) -> str:
@@ -166,16 +167,23 @@ class RawBarsConfig(dg.Config):
     )
 
 
-def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
+def _raw_bars(feed: Feed, sources: Sources) -> dg.AssetsDefinition:
     key = raw_key(feed.name)
+    rule = sources.of(feed.name)
+    names = tuple(dict.fromkeys([*rule.names(feed.symbols), *([rule.source] if feed.members else [])]))
 
     @asset(
         key=key,
         deps=[dg.AssetKey(one) for one in (INSTRUMENTS, *([members_key(feed.name)] if feed.members else []))],
         check_specs=[contract_check(key, "RawBars"), *raw_check_specs(dg.AssetKey(key))],
-        pool=IBKR_POOL,
+        pool=IBKR_POOL if BROKER in names else None,
         **by_session(feed.calendar, feed.rows_per_session),
-        **table_spec(key, "RawBars", description=f"As the broker sent them: {_grain(feed)}", kinds=["ibkr"]),
+        **table_spec(
+            key,
+            "RawBars",
+            description=f"As received from {', '.join(names)}: {_grain(feed)}",
+            kinds=sources.kinds(names),
+        ),
     )
     def raw_bars(
         context: dg.AssetExecutionContext,
@@ -187,7 +195,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
         from trading_platform.domain.market_data.corporate_actions import splits_of
         from trading_platform.ingest.collect import Wish
         from trading_platform.ingest.members import collect_parts
-        from trading_platform.ingest.sources.broker import BrokerSource
+        from trading_platform.ingest.sources.choose import source_for
         from trading_platform.schemas.base import TableValidationError
         from trading_platform.storage.bar_store import BarStore
         from trading_platform.storage.recorded_members import recorded_members
@@ -204,7 +212,7 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             accepted=_symbols(context, ACCEPT_RESCALED_TAG, config.accept_rescaled),
             is_range=RANGE_START in context.run.tags,
         )
-        source = BrokerSource(ibkr.broker)
+        source = source_for(current, platform.sources, lambda: ibkr.broker, platform.settings)
         try:
             parts = members.parts(current, sessions) or [(current, tuple(sessions))]
             done = collect_parts(source, store, parts, instruments, clock=platform.now, wish=wish)
@@ -212,9 +220,12 @@ def _raw_bars(feed: Feed) -> dg.AssetsDefinition:
             yield broken_contract(key, error)
             raise dg.Failure(description=str(error), allow_retries=False) from error
         bars, written = store.contents(context.partition_keys)
+        facts = raw_metadata(done, bars, source.left_out) | members.facts
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey(key),  # written already, piece by piece: there is no value for the IO manager
-            metadata=described(context, bars, key, {**raw_metadata(done, bars), **members.facts}, written=written),
+            metadata=described(
+                context, bars, key, {**raw_metadata(done, bars, source.left_out), **members.facts}, written=written
+            ),
             check_results=[kept_contract(key, bars), *raw_checks(dg.AssetKey(key), done)],
         )
 

@@ -1,6 +1,6 @@
 """Splits and dividends as an asset. Finding them is in ``ingest.corporate_actions``, using them in ``domain``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -66,12 +66,19 @@ def _corporate_actions(daily: Sequence[Feed]) -> dg.AssetsDefinition:
         from trading_platform.schemas.market_data import CorporateActions
 
         store, now = lake.get_lake(), platform.now()
-        years = [_year_of(store, feed, now) for feed in daily]
+        # another vendor's closes differ from the broker's for more reasons than splits and dividends
+        elsewhere = {feed.name: platform.sources.elsewhere(feed.name, feed.symbols) for feed in daily}
+        years = [_year_of(store, feed, elsewhere[feed.name], now) for feed in daily]
         bars = pd.concat([year for year in years if len(year)] or years[:1])
         bars = bars.drop_duplicates(["symbol", "session"])  # a stock may be in two feeds
         known = store.read_table(CORPORATE_ACTIONS) if store.has_table(CORPORATE_ACTIONS) else empty(CorporateActions)
         learned = learn_actions(ibkr.broker, platform.universe.instruments, bars, known, now=now)
         failures = [{"symbol": symbol, "reason": why} for symbol, why in learned.failures.items()]
+        failures += [
+            {"symbol": symbol, "reason": f"its bars come from {name}"}
+            for symbols in elsewhere.values()
+            for symbol, name in symbols.items()
+        ]
         compared = dg.AssetCheckResult(
             asset_key=dg.AssetKey(CORPORATE_ACTIONS),
             check_name="every_symbol_compared",
@@ -99,10 +106,11 @@ def _corporate_actions(daily: Sequence[Feed]) -> dg.AssetsDefinition:
     return corporate_actions
 
 
-def _year_of(store: "Lake", feed: Feed, now: "datetime") -> "pd.DataFrame":
+def _year_of(store: "Lake", feed: Feed, without: Collection[str], now: "datetime") -> "pd.DataFrame":
     """A year of closes of the feed's own symbols, as far as stored: ``symbol, session, close, is_final``.
 
-    Without its dynamic members: they are somebody for a session, and each would cost a request.
+    ``without`` some of them, and without its dynamic members: they are somebody for a session, and each would cost a
+    request.
     """
     from trading_platform.domain.calendars import get_calendar
     from trading_platform.domain.market_data.history import look_back
@@ -112,6 +120,6 @@ def _year_of(store: "Lake", feed: Feed, now: "datetime") -> "pd.DataFrame":
         validated_key(feed.name),
         [day.isoformat() for day in look_back(calendar.latest_session(now), YEAR_OF_SESSIONS, calendar)],
         columns=["symbol", "session", "close", "is_final"],
-        symbols=feed.symbols,
+        symbols=[symbol for symbol in feed.symbols if symbol not in without],
         is_missing_ok=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 EVERY_SYMBOL_ANSWERED = "every_symbol_answered"
 NOTHING_REWRITTEN = "nothing_rewritten"
 DESCRIPTIONS = {
-    EVERY_SYMBOL_ANSWERED: "The broker had bars for every symbol.",
-    NOTHING_REWRITTEN: "The broker says the same of finished bars as when they were stored, or known splits explain "
+    EVERY_SYMBOL_ANSWERED: "The source had bars for every symbol.",
+    NOTHING_REWRITTEN: "The source says the same of finished bars as when they were stored, or known splits explain "
     "the difference. All differences are kept in `<feed>_revised_bars` in the lake.",
 }
 MAX_ROWS = 50
@@ -27,14 +28,17 @@ def raw_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in DESCRIPTIONS.items()]
 
 
-def raw_metadata(done: Collected, bars: pd.DataFrame) -> dict[str, Any]:
-    """What was asked for, and what came."""
+def raw_metadata(done: Collected, bars: pd.DataFrame, left_out: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+    """What was asked for, what came from where, and what a source had and did not hand out."""
+    from trading_platform.ops.metadata import table_metadata
+
     return {
         "requests": done.requests,
         "bars_received": done.bars,
         "symbol_sessions_asked": done.asked,
         "bars_revised": len(done.revisions),
-        "sources": sorted(bars["source"].unique()),
+        "sources": bars["source"].value_counts().sort_index().to_dict(),
+        **({"rows_left_out": table_metadata(left_out)} if left_out else {}),
     }
 
 

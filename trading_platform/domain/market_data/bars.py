@@ -111,7 +111,9 @@ def session_labels(ts_utc: pd.Series[pd.Timestamp], bar_size: BarSize, calendar:
     """
     stamps = nanoseconds(ts_utc)
     if bar_size == DAILY:
-        return ts_utc.dt.tz_convert("UTC").dt.strftime("%Y-%m-%d").rename("session")
+        # strftime takes twenty times as long
+        dates = np.datetime_as_string(stamps.view("datetime64[ns]"), unit="D").astype(object)
+        return pd.Series(dates, index=ts_utc.index, name="session").where(ts_utc.notna())
     spans = SessionSpans.around(calendar, stamps)
     position = spans.containing(stamps)
     days = ts_utc.dt.tz_convert(str(calendar.time_zone)).dt.strftime("%Y-%m-%d").to_numpy(dtype=object)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,12 +30,14 @@ class SourcedBars:
 
     ``bars`` has the columns ``BAR_COLUMNS``, stamped with the bars' start (tz-aware UTC; daily bars: midnight UTC of
     the session's date), as the source has them: no bar is judged, repaired or left out. ``origin`` says where they come
-    from, for the column ``source``. ``requests`` counts what was asked of somebody else.
+    from, for the column ``source``. ``requests`` counts what was asked of somebody else. ``left_out``
+    counts, by reason, rows that the source has and that no session of the calendar can hold yet, or ever.
     """
 
     bars: pd.DataFrame
     origin: str
     requests: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class BarSource(Protocol):
