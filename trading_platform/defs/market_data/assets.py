@@ -223,9 +223,7 @@ def _raw_bars(feed: Feed, sources: Sources) -> dg.AssetsDefinition:
         facts = raw_metadata(done, bars, source.left_out) | members.facts
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey(key),  # written already, piece by piece: there is no value for the IO manager
-            metadata=described(
-                context, bars, key, {**raw_metadata(done, bars, source.left_out), **members.facts}, written=written
-            ),
+            metadata=described(context, bars, key, facts, written=written),
             check_results=[kept_contract(key, bars), *raw_checks(dg.AssetKey(key), done)],
         )
 
