@@ -23,6 +23,7 @@ INTENTS = ("orders", "tsla_order_intents")
 ORDERS = ("orders", "tsla_orders")
 SIGNALS = ("signals", "tsla_signals")
 SESSIONS = ["2013-02-25", "2013-02-26", "2013-02-27"]
+IN_PLACE_OF_THE_BROKERS = {"dagster/backfill": "one", "trading_platform/refetch": "all"}
 SOURCES = """
 sources:
   vendor:
@@ -73,7 +74,7 @@ def test_a_backfill_of_a_range_needs_no_broker(vendors_world: World, stored: pd.
     world = vendors_world
     world.gateway.stop_in_thread()
     result = world.run(
-        "tsla_bars", assets=[RAW, VALID, BAD], sessions=(SESSIONS[0], SESSIONS[-1]), tags={"dagster/backfill": "one"}
+        "tsla_bars", assets=[RAW, VALID, BAD], sessions=(SESSIONS[0], SESSIONS[-1]), tags=IN_PLACE_OF_THE_BROKERS
     )
     assert result.success, failure_of(result)
     columns = ["symbol", "session", "ts_utc", "open", "high", "low", "close", "volume"]
@@ -90,7 +91,9 @@ def test_a_backfill_of_a_range_needs_no_broker(vendors_world: World, stored: pd.
 def test_rows_that_no_session_holds_are_counted_and_shown(vendors_world: World, stored, tmp_path: Path) -> None:
     saturday = stored[stored["session"] == SESSIONS[0]].assign(ts_utc=lambda own: own["ts_utc"] - pd.Timedelta(days=2))
     write(tmp_path / "bars", pd.concat([stored, saturday]))
-    result = vendors_world.run("tsla_bars", assets=[RAW], sessions=("2013-02-22", SESSIONS[-1]))
+    result = vendors_world.run(
+        "tsla_bars", assets=[RAW], sessions=("2013-02-22", SESSIONS[-1]), tags=IN_PLACE_OF_THE_BROKERS
+    )
     (row,) = metadata_of(result, *RAW)["rows_left_out"].records
     assert row.data == {"symbol": "TSLA", "source": "vendor", "reason": "on a day without a session", "rows": 78}
 

@@ -5,11 +5,13 @@ Against a real gateway over a real socket; what no sane gateway does, by a broke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from trading_platform.brokers.base import BrokerConnectionError, BrokerTimeoutError, ScanRefusedError
@@ -18,14 +20,18 @@ from trading_platform.brokers.ibkr.config import IBKRConfig
 from trading_platform.clock import ManualClock
 from trading_platform.domain.instruments import Instrument, InstrumentDetails
 from trading_platform.domain.market_data.feeds import Feed
+from trading_platform.domain.market_data.member_records import Part
 from trading_platform.domain.market_data.members import Member, MembersSpec
 from trading_platform.domain.market_data.scans import Scan, ScanRow
 from trading_platform.domain.market_data.watch_lists import Watched
 from trading_platform.ingest.bars import NoBarsError
-from trading_platform.ingest.members import Look, fetch_parts, look
+from trading_platform.ingest.collect import Collected, Wish
+from trading_platform.ingest.members import Look, collect_parts, look
 from trading_platform.ingest.sources.broker import BrokerSource
 from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.server import PaperGateway
+from trading_platform.storage.bar_store import BarStore
+from trading_platform.storage.lake import Lake
 
 NOW = datetime(2013, 2, 28, 20, 45, tzinfo=timezone.utc)
 SCAN = MembersSpec(scan=Scan("MOST_ACTIVE", limit=5))
@@ -179,10 +185,12 @@ def test_who_may_not_be_collected_in_bars_of_that_size_is_left_out(broker: IBKRB
     assert "universe.yaml allows it 1 day, and not 5 mins" in found.left_out[0].reason
 
 
-def test_a_recorded_contract_that_is_called_something_else_by_now_gets_no_bars(broker: IBKRBroker) -> None:
+def test_a_recorded_contract_that_is_called_something_else_by_now_gets_no_bars(
+    broker: IBKRBroker, tmp_path: Path
+) -> None:
     other = {"IBM": Instrument("IBM", con_id=272093)}
     with pytest.raises(NoBarsError, match="contract 272093 is MSFT at the broker"):
-        fetch_parts(BrokerSource(broker), [(replace(FEED, symbols=("IBM",)), SESSIONS)], other, NOW)
+        collected(broker, tmp_path, [(replace(FEED, symbols=("IBM",)), SESSIONS)], other)
 
 
 def test_who_finds_no_room_is_left_out(broker: IBKRBroker) -> None:
@@ -207,23 +215,32 @@ SESSIONS = (date(2013, 2, 26), date(2013, 2, 27))
 INSTRUMENTS = {**UNIVERSE, "MSFT": Instrument("MSFT"), "NOSUCH": Instrument("NOSUCH")}
 
 
-def test_each_part_is_fetched_in_its_own_sessions(broker: IBKRBroker) -> None:
+def collected(
+    broker: IBKRBroker, home: Path, parts: Sequence[Part], instruments: Mapping[str, Instrument] = INSTRUMENTS
+) -> tuple[Collected, pd.DataFrame]:
+    store = BarStore(Lake(str(home)), FEED.name)
+    limits = {symbol: 0.0001 for feed, _ in parts for symbol in feed.symbols}
+    done = collect_parts(BrokerSource(broker), store, parts, instruments, clock=lambda: NOW, wish=Wish(limits, {}))
+    return done, store.bars([session.isoformat() for session in SESSIONS])
+
+
+def test_each_part_is_collected_in_its_own_sessions(broker: IBKRBroker, tmp_path: Path) -> None:
     parts = [(FEED, SESSIONS), (replace(FEED, symbols=("MSFT",)), SESSIONS[1:])]
-    fetched = fetch_parts(BrokerSource(broker), parts, INSTRUMENTS, NOW)
-    counts = fetched.bars.groupby(["symbol", "session"]).size().to_dict()
+    done, bars = collected(broker, tmp_path, parts)
+    counts = bars.groupby(["symbol", "session"]).size().to_dict()
     assert counts == {("AAPL", "2013-02-26"): 78, ("AAPL", "2013-02-27"): 78, ("MSFT", "2013-02-27"): 78}
-    assert fetched.failures == {}
+    assert done.failures == {}
 
 
-def test_a_member_without_bars_never_costs_the_others(broker: IBKRBroker) -> None:
+def test_a_member_without_bars_never_costs_the_others(broker: IBKRBroker, tmp_path: Path) -> None:
     parts = [(FEED, SESSIONS), (replace(FEED, symbols=("NOSUCH",)), SESSIONS[1:])]
-    fetched = fetch_parts(BrokerSource(broker), parts, INSTRUMENTS, NOW)
-    assert set(fetched.bars["symbol"]) == {"AAPL"}
-    assert set(fetched.failures) == {"NOSUCH"}
+    done, bars = collected(broker, tmp_path, parts)
+    assert set(bars["symbol"]) == {"AAPL"}
+    assert set(done.failures) == {"NOSUCH"}
 
 
-def test_nobody_with_bars_is_an_error_and_nobody_at_all_is_none(broker: IBKRBroker) -> None:
+def test_nobody_with_bars_is_an_error_and_nobody_at_all_is_none(broker: IBKRBroker, tmp_path: Path) -> None:
     alone = [(replace(FEED, symbols=("NOSUCH",)), SESSIONS)]
     with pytest.raises(NoBarsError, match="NOSUCH"):
-        fetch_parts(BrokerSource(broker), alone, INSTRUMENTS, NOW)
-    assert fetch_parts(BrokerSource(broker), [], INSTRUMENTS, NOW).bars.empty
+        collected(broker, tmp_path, alone)
+    assert collected(broker, tmp_path, [])[0].bars == 0
