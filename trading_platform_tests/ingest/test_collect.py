@@ -79,7 +79,7 @@ EVENTS = ("tick", "tick", "tick", "one fails", "killed", "two at once", "restart
 @pytest.mark.parametrize(
     ("feed", "session"), [(MINUTES, SESSION), (MINUTES, HALF_DAY), (FIVES, SESSION), (HOURS, date(2013, 2, 27))]
 )
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_happens_between_ticks_a_tick_has_what_a_full_request_has(
     shared: Desk, tmp_path: Path, feed: Feed, session: date, data: st.DataObject

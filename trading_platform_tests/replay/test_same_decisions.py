@@ -27,10 +27,10 @@ def test_250_sessions_of_real_daily_bars_are_decided_alike(ledger_url: str) -> N
     assert_same(record, backtested(specs, first, last, record.account))
 
 
-def test_5_sessions_of_the_gateways_own_minutes_are_decided_alike_on_two_calendars(ledger_url: str) -> None:
-    specs, first, last = shipped("iwm", "btc"), date(2013, 2, 25), date(2013, 3, 1)
+def test_the_gateways_own_minutes_are_decided_alike_on_two_calendars(ledger_url: str) -> None:
+    specs, first, last = shipped("iwm", "btc"), date(2013, 2, 27), date(2013, 2, 28)
     record = replayed(specs, first, last, ledger_url)
-    assert len({tick.decision.session for tick in record.ticks if tick.strategy == "iwm"}) == 5
+    assert len({tick.decision.session for tick in record.ticks if tick.strategy == "iwm"}) == 2
     assert {order.intent.request.order_type for order in record.orders} == {"MKT", "LMT"}
     assert_same(record, backtested(specs, first, last, record.account))
 
@@ -39,13 +39,13 @@ def test_5_sessions_of_the_gateways_own_minutes_are_decided_alike_on_two_calenda
 def test_5_sessions_of_real_minute_bars_are_decided_alike(ledger_url: str, tmp_path: Path) -> None:
     bars = pd.read_parquet(shared_data("minute_us_equities/alphavantage_1min_2019.parquet"))
     bars["ts"] -= timedelta(minutes=1)  # stamped with their end
-    symbols = ("AAPL", "AMZN", "JPM", "MSFT", "SPY", "TSLA")
+    symbols = ("AAPL", "JPM", "TSLA")
     bars[bars["symbol"].isin(symbols)].to_parquet(tmp_path / "minutes.parquet")
     tsla = shipped("tsla")[0].model_copy(update={"universe": symbols, "cadence_minutes": 15})
     first, last = date(2019, 2, 11), date(2019, 2, 15)
     record = replayed([tsla], first, last, ledger_url, tmp_path)
     assert len({tick.decision.session for tick in record.ticks}) == 5
-    assert len(record.fills) > 20
+    assert len(record.fills) > 10
     assert_same(record, backtested([tsla], first, last, record.account, tmp_path))
 
 

@@ -50,7 +50,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     frame.to_csv(path, index=False)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first=FIRST_DAYS,
     count=st.integers(1, 4),
@@ -308,7 +308,7 @@ class TestMistakes:
             ask(read, SESSIONS)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["parquet", "csv", "csv.gz"]),
     place=st.floats(0, 1),
