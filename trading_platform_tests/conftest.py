@@ -27,11 +27,6 @@ PostgresUrlFactory = Callable[..., str]
 _buckets = itertools.count(1)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores, and four at most: tests wait for processes, sockets and databases now and then."""
-    return min((os.cpu_count() or 1) + 1, 4)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take long first, and leave the order within a file alone."""
     here = Path(__file__).parent

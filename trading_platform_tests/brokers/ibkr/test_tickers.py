@@ -22,6 +22,8 @@ from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
 NOW = datetime(2026, 3, 17, 16, 0, 30, tzinfo=timezone.utc)
 UNIVERSE = load_universe().on(NOW.date())
 FACEBOOK = UNIVERSE.instruments["FB"]
+PATIENT = {"request_timeout_seconds": 20.0}
+"""The first bars of a market take the gateway a while: it makes their calendar, and the path of their prices."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def today() -> Iterator[PaperGateway]:
 
 @pytest.fixture
 def broker(today: PaperGateway, make_broker: BrokerFactory) -> IBKRBroker:
-    return make_broker(port=today.port, names=UNIVERSE.names)
+    return make_broker(**PATIENT, port=today.port, names=UNIVERSE.names)
 
 
 def test_details_bars_and_quotes_are_those_of_the_contract_of_today(broker: IBKRBroker) -> None:
@@ -55,7 +57,7 @@ def test_orders_executions_and_positions_come_back_under_the_platforms_name(
     assert {order.symbol for order in broker.completed_orders()} == {"FB"}
     assert {execution.symbol for execution in broker.executions()} == {"FB"}
     assert {position.symbol: position.quantity for position in broker.positions()} == {"FB": 10}
-    unaware = make_broker(port=today.port, client_id=11)
+    unaware = make_broker(**PATIENT, port=today.port, client_id=11)
     assert {position.symbol for position in unaware.positions()} == {"META"}
 
 
@@ -64,7 +66,7 @@ def test_a_holding_of_whoever_has_the_former_ticker_is_not_facebook(
 ) -> None:
     """A platform whose Facebook has another ticker meets a holding called META, the name of another instrument."""
     names = replace(FACEBOOK, ticker="FBK"), Instrument("META", currency="EUR")
-    broker = make_broker(port=today.port, client_id=12, names=type(UNIVERSE.names).of(names))
+    broker = make_broker(**PATIENT, port=today.port, client_id=12, names=type(UNIVERSE.names).of(names))
     assert {position.symbol for position in broker.positions()} <= {"META@STK.USD"}
 
 
