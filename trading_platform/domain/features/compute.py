@@ -6,10 +6,7 @@ symbols that fit the processor's cache. Nothing is computed symbol by symbol but
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -24,9 +21,6 @@ KEYS = ["symbol", "session", "ts_utc"]
 VALUES = ["open", "high", "low", "close", "volume"]
 PART_ROWS = 16_384
 """So many rows are computed together: enough to hide the cost of the calls, few enough for the processor's cache."""
-
-THREADS_PAY_FROM = 16
-"""From so many parts on they are computed on several cores. A tick has fewer."""
 
 FLAT_SECTION = 1e-12
 
@@ -127,14 +121,8 @@ def compute_columns(bars: OrderedBars, features: Sequence[Feature], out: Floats 
             if not part.has_history:
                 _blank(column, feature, arrays)
 
-    parts = list(_parts(bars, features))
-    if len(parts) < THREADS_PAY_FROM:
-        for part in parts:
-            fill(part)
-    else:
-        # numpy and TA-Lib let go of the interpreter while they compute
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            deque(pool.map(fill, parts), maxlen=0)
+    for part in _parts(bars, features):  # on one core: threads wait for the interpreter more than they gain
+        fill(part)
     return columns
 
 
