@@ -23,13 +23,12 @@ from trading_platform.domain.market_data.coverage import (
     Ask,
     Unanswered,
     catch_up_from,
-    chunks,
     missing_by_symbol,
     overlap_sessions,
     retry_at,
 )
 from trading_platform.domain.market_data.feeds import Feed
-from trading_platform.domain.market_data.history import complete_sessions
+from trading_platform.domain.market_data.history import complete_sessions, request_chunks
 from trading_platform.domain.market_data.rewrites import (
     Rewrites,
     SessionOf,
@@ -160,7 +159,7 @@ class _Collection:
             self._store.write_bars(self._store.bars(ahead), ahead)
         self._is_range = self._wish.is_range or len(sessions) > 1
         if self._is_range:
-            for chunk in chunks(begun, self._feed.bar_size, self._calendar):
+            for chunk in request_chunks(begun, self._feed.bar_size, self._calendar):
                 self._now = self._clock()
                 self._fill(chunk)
         elif begun and self._now < self._calendar.close_of(begun[0]):

@@ -135,11 +135,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from trading_platform.clock import ManualClock
-from trading_platform.domain.market_data import coverage
+from trading_platform.domain.market_data import history
 from trading_platform.settings import Settings
 from trading_platform_tests.world import World
 
-coverage.longest_request = lambda *_: 1  # a piece is a session, and the test is short
+history.longest_request = lambda *_: 1  # a piece is a session, and the test is short
 home, moment, session, port, account, ledger, first, last = sys.argv[1:]
 settings = Settings(
     _env_file=None, home=home, as_of_session=session, ibkr_port=port, ibkr_account=account, ledger_database_url=ledger

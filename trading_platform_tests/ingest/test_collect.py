@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.market_data import coverage
+from trading_platform.domain.market_data import history
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.history import complete_sessions
 from trading_platform.ingest.bars import NoBarsError
@@ -276,7 +276,7 @@ class TestRanges:
     def test_pieces_that_were_written_before_the_end_are_not_asked_for_again(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(coverage, "longest_request", lambda *_: 1)  # a piece is a session
+        monkeypatch.setattr(history, "longest_request", lambda *_: 1)  # a piece is a session
 
         class Dies(BarStore):
             """Killed at the third piece."""

@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trading_platform.domain.calendars import TradingCalendar
-from trading_platform.domain.market_data.history import longest_request
 from trading_platform.domain.market_data.spans import nanoseconds
-from trading_platform.domain.signals.spec import BarSize
 
 OVERLAP_BARS = 3
 """Final bars that a tick asks for once more: the newest may still change a little, the oldest must not."""
@@ -119,18 +117,6 @@ def overlap_sessions(asked: Sequence[date], calendar: TradingCalendar, now: date
     found = [_offset(calendar, first, -count) for count in range(OVERLAP_SESSIONS[is_daily], 0, -1)]
     found.append(_offset(calendar, last, 1))
     return sorted({day for day in found if day not in asked and calendar.close_of(day) <= now})
-
-
-def chunks(sessions: Sequence[date], bar_size: BarSize, calendar: TradingCalendar) -> list[list[date]]:
-    """``sessions`` in pieces that one request per symbol can cover, oldest first: what is written at once."""
-    longest = longest_request(bar_size, calendar)
-    found: list[list[date]] = []
-    for session in sorted(sessions):
-        if found and (session - found[-1][0]).days < longest:
-            found[-1].append(session)
-        else:
-            found.append([session])
-    return found
 
 
 def _offset(calendar: TradingCalendar, session: date, count: int) -> date:

@@ -89,8 +89,15 @@ def plan_requests(
     requests are parted at the longest gaps. A request ends at the close of its last session, or now (``None``) while
     that is still to come. ``needed`` are sessions that have opened by ``now``, in any order.
     """
-    days = sorted(set(needed))
-    return tuple(_request(chunk, calendar, now) for chunk in _chunks(days, longest_request(bar_size, calendar)))
+    return tuple(_request(chunk, calendar, now) for chunk in request_chunks(needed, bar_size, calendar))
+
+
+def request_chunks(needed: Collection[date], bar_size: BarSize, calendar: TradingCalendar) -> list[Sequence[date]]:
+    """The sessions ``needed``, oldest first, in the fewest pieces that one request each can cover.
+
+    What :func:`plan_requests` asks for, and what a backfill writes at once.
+    """
+    return list(_chunks(sorted(set(needed)), longest_request(bar_size, calendar)))
 
 
 @lru_cache(maxsize=64)

@@ -11,13 +11,11 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.market_data.coverage import (
     OVERLAP_BARS,
     catch_up_from,
-    chunks,
     due_now,
     missing_by_symbol,
     overlap_sessions,
     retry_at,
 )
-from trading_platform.domain.market_data.history import longest_request
 
 XNYS = get_calendar("XNYS")
 OPEN = pd.Timestamp("2013-02-28T14:30Z").as_unit("ns")
@@ -89,13 +87,3 @@ def test_requests_reach_over_closed_sessions_beside_them() -> None:
     assert len(overlap_sessions(asked, XNYS, NOW, is_daily=True)) == 6
     assert overlap_sessions([DAYS[-1]], XNYS, NOW, is_daily=False) == [date(2013, 2, 27)]
     assert overlap_sessions([date(1998, 1, 2)], XNYS, NOW, is_daily=False) == [date(1998, 1, 5)]
-
-
-def test_pieces_are_what_one_request_can_cover() -> None:
-    years = XNYS.sessions(date(2011, 6, 1), date(2013, 2, 28))
-    assert [len(piece) for piece in chunks(DAYS, "1 min", XNYS)] == [4]
-    assert chunks(years, "1 day", XNYS) == [years]
-    pieces = chunks(years, "1 min", XNYS)
-    assert [day for piece in pieces for day in piece] == years
-    assert all((piece[-1] - piece[0]).days < longest_request("1 min", XNYS) for piece in pieces)
-    assert len(pieces) == 23

@@ -20,6 +20,7 @@ from trading_platform.domain.market_data.history import (
     look_back,
     missing_ranges,
     plan_requests,
+    request_chunks,
 )
 from trading_platform.domain.signals.spec import BAR_MINUTES, BarSize
 from trading_platform.paper_gateway.spans import parse_duration, span_start
@@ -179,3 +180,14 @@ def test_missing_ranges_are_whole_runs_of_what_is_missing(needed: list[date], co
     for run in runs:
         assert list(run) == XNYS.sessions(run[0], run[-1])
     assert [session for run in runs for session in run] == sorted(set(needed) - complete)
+
+
+def test_pieces_are_what_one_request_can_cover() -> None:
+    days = XNYS.sessions(date(2013, 2, 25), date(2013, 2, 28))
+    years = XNYS.sessions(date(2011, 6, 1), date(2013, 2, 28))
+    assert [len(piece) for piece in request_chunks(days, "1 min", XNYS)] == [4]
+    assert request_chunks(years, "1 day", XNYS) == [years]
+    pieces = request_chunks(years, "1 min", XNYS)
+    assert [day for piece in pieces for day in piece] == years
+    assert all((piece[-1] - piece[0]).days < longest_request("1 min", XNYS) for piece in pieces)
+    assert len(pieces) == 23
