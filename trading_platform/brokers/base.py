@@ -119,6 +119,14 @@ class Broker(Protocol):
         """
         ...
 
+    def data_origin(self, instrument: Instrument) -> str:
+        """Where the prices of one instrument come from: ``broker``, or what the paper market replays. May be a day old.
+
+        Raises:
+            UnknownInstrumentError: the broker does not know it, or knows several.
+        """
+        ...
+
     def historical_bars(
         self,
         instrument: Instrument,

@@ -60,7 +60,7 @@ def replay(request: HistoryRequest, ledger_url: str, console: Console) -> Histor
         with progress_bar(console, "replay", ticks) as progress:
             record = Replay(request.specs, request.first, request.last, world).run(progress)
         seconds = time.perf_counter() - begun
-        prices = {symbol: world.broker.instrument_details(world.instruments[symbol]).data_origin for symbol in symbols}
+        prices = {symbol: world.broker.data_origin(world.instruments[symbol]) for symbol in symbols}
     document = document_of("replay", request, record, seconds=seconds, prices=prices)
     if request.settings.ibkr_port is not None:
         document.notes.append("the configured broker was not connected to: a replay brings its own paper gateway")

@@ -175,6 +175,9 @@ class RecordingBroker:
     def instrument_details(self, instrument: Instrument) -> InstrumentDetails:
         raise NotImplementedError
 
+    def data_origin(self, instrument: Instrument) -> str:
+        raise NotImplementedError
+
     def historical_bars(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError
 

@@ -46,10 +46,10 @@ class Archive:
         self.asked: list[tuple[str, datetime | None, str]] = []
         self._lock = threading.Lock()
 
-    def instrument_details(self, instrument: Instrument) -> InstrumentDetails:
+    def data_origin(self, instrument: Instrument) -> str:
         if isinstance(self.trouble.get(instrument.symbol), UnknownInstrumentError):
             raise self.trouble[instrument.symbol]
-        return details(instrument.symbol)
+        return details(instrument.symbol).data_origin
 
     def historical_bars(
         self, instrument: Instrument, *, end: datetime | None, duration: str, bar_size: str, regular_hours_only=True

@@ -28,6 +28,7 @@ from trading_platform.brokers.ibkr import translate
 from trading_platform.brokers.ibkr.breaker import CircuitBreaker, admitted, watched
 from trading_platform.brokers.ibkr.config import IBKRConfig, check_mode, is_paper_account
 from trading_platform.brokers.ibkr.loop import import_on_loop, shared_loop
+from trading_platform.brokers.ibkr.origins import DataOrigins
 from trading_platform.brokers.ibkr.pacing import HistoryPacer, PacedRequest
 from trading_platform.brokers.ibkr.retry import RetryPolicy, retrying
 from trading_platform.brokers.ibkr.shared_state import SharedState, gateway_directory
@@ -73,6 +74,7 @@ class IBKRBroker:
         )
         directory = gateway_directory(config.state_dir, config.host, config.port)
         self._pacer = HistoryPacer(directory, config.pacing, longest_seconds=config.longest_call_seconds)
+        self._origins = DataOrigins(SharedState(directory / "data_origins.json"))
         self._gateway = self._circuit(directory, "gateway", f"the gateway at {config.address}")
         self._history = self._circuit(directory, "history", f"historical data of the gateway at {config.address}")
         self._pid = 0
@@ -112,6 +114,11 @@ class IBKRBroker:
     def instrument_details(self, instrument: Instrument) -> InstrumentDetails:
         """Resolve one instrument; ``data_origin`` is "broker" unless the paper market says otherwise."""
         return self._ask(lambda connection: requests.instrument_details(connection, instrument))
+
+    def data_origin(self, instrument: Instrument) -> str:
+        """Where its prices come from. A gateway is asked once a day, whichever process wants to know."""
+        account = self._config.account or self._ask(_account)
+        return self._origins.origin_of(account, instrument, lambda: self.instrument_details(instrument).data_origin)
 
     def historical_bars(
         self,
@@ -276,6 +283,10 @@ class IBKRBroker:
         # after a fork the socket and the loop belong to the parent
         if self._pid != os.getpid():
             self._pid, self._connection, self._connecting = os.getpid(), None, asyncio.Lock()
+
+
+async def _account(connection: Connection) -> str:
+    return connection.account
 
 
 async def _nothing(_connection: Connection) -> None:

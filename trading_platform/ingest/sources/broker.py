@@ -48,7 +48,7 @@ class BrokerSource:
         """
         sessions = _listed(instrument, sessions)
         calendar = get_calendar(instrument.calendar)
-        origin = self._broker.instrument_details(instrument).data_origin
+        origin = self._broker.data_origin(instrument)
         requests = _tail(sessions, bar_size, calendar, since, now) or plan_requests(sessions, bar_size, calendar, now)
         parts: list[pd.DataFrame] = []
         nothing: NoDataError | None = None

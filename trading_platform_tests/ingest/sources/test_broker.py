@@ -23,8 +23,8 @@ class Listener:
     def __init__(self) -> None:
         self.asked: list[tuple[datetime | None, str, str]] = []
 
-    def instrument_details(self, instrument: Instrument):  # type: ignore[no-untyped-def]  # as the builder gives them
-        return details(instrument.symbol)
+    def data_origin(self, instrument: Instrument) -> str:
+        return details(instrument.symbol).data_origin
 
     def historical_bars(
         self, instrument: Instrument, *, end: datetime | None, duration: str, bar_size: str
