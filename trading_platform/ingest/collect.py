@@ -9,10 +9,10 @@ Three kinds of runs, told apart by what they cover (docs/architecture.md, "What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,17 +21,14 @@ from trading_platform.domain.calendars import TradingCalendar, get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.coverage import (
     Ask,
-    Unanswered,
     catch_up_from,
     missing_by_symbol,
     overlap_sessions,
-    retry_at,
 )
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.history import complete_sessions, request_chunks
 from trading_platform.domain.market_data.rewrites import (
     Rewrites,
-    SessionOf,
     as_traded_again,
     describe,
     find_rewrites,
@@ -43,8 +40,9 @@ from trading_platform.domain.market_data.rewrites import (
 )
 from trading_platform.ingest.bars import FetchedBars, fetch_asked, require_some
 from trading_platform.ingest.sources.base import BarSource
+from trading_platform.ingest.unanswered import after_asking, resting
 from trading_platform.schemas.base import empty
-from trading_platform.schemas.market_data import RawBars, RevisedBars, UnansweredBars
+from trading_platform.schemas.market_data import RawBars, RevisedBars
 
 ALL = frozenset({"all"})
 """In place of symbols: every symbol of the feed."""
@@ -106,6 +104,19 @@ class Collected:
     asked: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     revisions: pd.DataFrame = field(default_factory=lambda: empty(RevisedBars))
+
+    def add(self, other: Collected) -> None:
+        """Take in what another part of the run did."""
+        self.requests += other.requests
+        self.bars += other.bars
+        self.asked += other.asked
+        self.failures |= other.failures
+        self.add_revisions(other.revisions)
+
+    def add_revisions(self, rows: pd.DataFrame) -> None:
+        """Take in differences."""
+        found = [table for table in (self.revisions, rows) if len(table)]
+        self.revisions = pd.concat(found, ignore_index=True) if found else self.revisions
 
 
 def collect(
@@ -176,16 +187,17 @@ class _Collection:
     def _tick(self, session: date) -> None:
         """A running session: each symbol from its last final bars on."""
         label = [session.isoformat()]
-        stored, unanswered = self._store.bars(label), self._store.unanswered_bars(label)
+        stored = self._store.bars(label)
         begin = {} if self._feed.is_daily else catch_up_from(stored)
-        resting = self._resting(unanswered)
+        patient = [symbol for symbol in self._feed.symbols if not self._wish.is_refetched(symbol)]
+        waiting = resting(self._store.unanswered_bars(label), patient, self._now)
         asks = {
             symbol: Ask((session,), None if self._wish.is_refetched(symbol) else begin.get(symbol))
             for symbol in self._feed.symbols
-            if symbol not in resting
+            if symbol not in waiting
         }
-        self._done.failures |= resting
-        self._has_asked |= bool(resting)
+        self._done.failures |= waiting
+        self._has_asked |= bool(waiting)
         asks, fetched = self._fetch(asks)
         again = self._disagreeing(asks, stored, fetched)
         if again:
@@ -200,15 +212,6 @@ class _Collection:
             )
             asks = {**asks, **asks_again}
         self._write([session], (asks, fetched), "tick")
-
-    def _resting(self, unanswered: pd.DataFrame) -> dict[str, str]:
-        """Symbols that the source did not know lately, with when they will be tried again."""
-        found = {}
-        for row in unanswered[unanswered["kind"] == "unknown"].to_dict("records"):
-            again = retry_at(int(row["attempts"]), row["asked_at_utc"].to_pydatetime())
-            if self._now < again and not self._wish.is_refetched(row["symbol"]):
-                found[str(row["symbol"])] = f"{row['reason']} (asked {row['attempts']} times, again {again:%H:%M} UTC)"
-        return {symbol: why for symbol, why in found.items() if symbol in self._feed.symbols}
 
     def _disagreeing(self, asks: Mapping[str, Ask], stored: pd.DataFrame, fetched: FetchedBars) -> list[str]:
         """Symbols whose answer does not begin with the stored bar that it must hold: all must be asked for again."""
@@ -300,7 +303,17 @@ class _Collection:
             merged = merge_bars(stored, bars, since, kept=rewrites.rescaled, now=self._now)
             self._store.write_bars(merged, labels)
         has_bars = set(zip(bars["symbol"], bars["session"], strict=True)) - rewrites.rescaled
-        self._note_unanswered(own, asks, fetched, has_bars)
+        known = self._store.unanswered_bars(labels)
+        unanswered = after_asking(
+            known,
+            asks,
+            fetched,
+            has_bars,
+            reasons=self._done.failures,
+            is_running=lambda day: self._now < self._calendar.close_of(day),
+            now=self._now,
+        )
+        self._store.write_unanswered(unanswered, sorted({*known["session"], *unanswered["session"]}))
 
     def _beside_bars(self, bars: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         sessions = sorted(set(bars["session"]) - set(labels))
@@ -379,56 +392,7 @@ class _Collection:
             noticed_at_utc=pd.Timestamp(self._now).as_unit("ns"),
         )
         self._store.add_revisions(table)
-        parts = [part for part in (self._done.revisions, table) if len(part)]
-        self._done.revisions = pd.concat(parts, ignore_index=True)
-
-    def _note_unanswered(
-        self,
-        own: Sequence[date],
-        asks: Mapping[str, Ask],
-        fetched: FetchedBars,
-        has_bars: Collection[SessionOf],
-    ) -> None:
-        """Keep what had no answer and how often it was asked. In a running session only who is not known."""
-        labels = [day.isoformat() for day in own]
-        known = self._store.unanswered_bars(labels)
-        before = {(row["symbol"], row["session"]): row for row in known.to_dict("records")}
-        rows = []
-        for symbol, ask in asks.items():
-            why = fetched.failures.get(symbol, self._done.failures.get(symbol))
-            for day in ask.sessions:
-                key = (symbol, day.isoformat())
-                kind = self._kind(symbol, fetched, len(asks))
-                is_running = self._now < self._calendar.close_of(day)
-                if key in has_bars or (is_running and kind != "unknown"):
-                    continue
-                reason = why or "the answer has no bar of this session"
-                rows.append([*key, kind, reason, *self._attempts(before.get(key))])
-        fresh = pd.DataFrame(rows, columns=list(empty(UnansweredBars).columns)) if rows else empty(UnansweredBars)
-        asked = {(symbol, day.isoformat()) for symbol, ask in asks.items() for day in ask.sessions}
-        pairs = zip(known["symbol"], known["session"], strict=True)
-        rest = known[[pair not in asked for pair in pairs]]
-        frames = [frame for frame in (rest, fresh) if len(frame)]
-        self._store.write_unanswered(pd.concat(frames, ignore_index=True) if frames else fresh, labels)
-
-    @staticmethod
-    def _kind(symbol: str, fetched: FetchedBars, asked: int) -> Unanswered:
-        """Without data all at once it is the source that fails, not what it is asked for."""
-        if symbol in fetched.unknown:
-            return "unknown"
-        is_outage = asked > 1 and len(fetched.without_data) == asked
-        is_failed = symbol in fetched.failures and (is_outage or symbol not in fetched.without_data)
-        return "failed" if is_failed else "no_bars"
-
-    def _attempts(self, before: Mapping[Hashable, Any] | None) -> tuple[int, pd.Timestamp]:
-        """How often it was asked for in vain, and when last. Asked sooner than it had to be does not count."""
-        stamp = pd.Timestamp(self._now).as_unit("ns")
-        if before is None:
-            return 1, stamp
-        attempts, asked_at = int(before["attempts"]), before["asked_at_utc"]
-        if self._now < retry_at(attempts, asked_at.to_pydatetime()):
-            return attempts, asked_at
-        return attempts + 1, stamp
+        self._done.add_revisions(table)
 
 
 def _held_back(factor: float, symbol: str) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from trading_platform.brokers.base import Broker, BrokerConnectionError, BrokerError
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.market_data.feeds import Feed
@@ -175,12 +173,7 @@ def collect_parts(
             nothing.append(str(one))
             done.failures |= dict.fromkeys(feed.symbols, str(one))
             continue
-        done.requests += one.requests
-        done.bars += one.bars
-        done.asked += one.asked
-        done.failures |= one.failures
-        found = [table for table in (done.revisions, one.revisions) if len(table)]
-        done.revisions = pd.concat(found, ignore_index=True) if found else done.revisions
+        done.add(one)
     if nothing and len(nothing) == len(parts):
         raise NoBarsError("; ".join(nothing))
     return done

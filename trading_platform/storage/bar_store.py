@@ -60,8 +60,7 @@ class BarStore:
 
     def revisions(self, sessions: Sequence[str]) -> pd.DataFrame:
         """What the source said differently of the bars of ``sessions`` than was stored, oldest first."""
-        stored = set(self._lake.stored_sessions(self.revised))
-        return self._read(self.revised, [one for one in sessions if one in stored], RevisedBars)
+        return self._read(self.revised, sessions, RevisedBars)
 
     def add_revisions(self, rows: pd.DataFrame) -> None:
         """Keep ``rows`` for good."""
@@ -72,14 +71,12 @@ class BarStore:
 
     def unanswered_bars(self, sessions: Sequence[str]) -> pd.DataFrame:
         """What the source had no bars for, of ``sessions``."""
-        stored = set(self._lake.stored_sessions(self.unanswered))
-        return self._read(self.unanswered, [one for one in sessions if one in stored], UnansweredBars)
+        return self._read(self.unanswered, sessions, UnansweredBars)
 
     def write_unanswered(self, rows: pd.DataFrame, sessions: Sequence[str]) -> None:
-        """Replace what is known of ``sessions``. Where nothing was known and nothing is, nothing is written."""
-        touched = set(rows["session"]) | (set(self._lake.stored_sessions(self.unanswered)) & set(sessions))
-        if touched:
-            self._lake.write_sessions(self.unanswered, validate(UnansweredBars, rows), sorted(touched))
+        """Replace what is known of ``sessions``; nothing happens when there are none."""
+        if sessions:
+            self._lake.write_sessions(self.unanswered, validate(UnansweredBars, rows), sessions)
 
     def _read(
         self,

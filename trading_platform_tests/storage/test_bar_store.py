@@ -81,7 +81,7 @@ def test_what_is_unanswered_is_replaced_and_leaves_no_file_where_there_is_nothin
     store: BarStore, tmp_path: Path
 ) -> None:
     nothing = empty(UnansweredBars)
-    store.write_unanswered(nothing, ["2013-02-28"])
+    store.write_unanswered(nothing, [])
     assert list(tmp_path.rglob("*unanswered*")) == []
     row = {"symbol": "IBM", "session": "2013-02-28", "kind": "failed", "reason": "gone", "attempts": 2}
     store.write_unanswered(pd.DataFrame([{**row, "asked_at_utc": STAMP}]), ["2013-02-28"])
