@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from trading_platform.calendar_cache import use_cached_calendars
 from trading_platform.settings import ENV_PREFIX, get_settings
 
 EPILOG = f"""
@@ -58,6 +59,7 @@ def main() -> None:
     trading-platform quarantine list  bars that were set aside, for you to decide
     trading-platform watch list  symbols that feeds collect because somebody watches them
     """
+    use_cached_calendars()
 
 
 @main.command()

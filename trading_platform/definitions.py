@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading_platform.defs.calendars import use_cached_calendars
+from trading_platform.calendar_cache import use_cached_calendars
 from trading_platform.defs.features.assets import build_features
 from trading_platform.defs.jobs import build_jobs
 from trading_platform.defs.kill_switch import KILL_SWITCH_JOBS

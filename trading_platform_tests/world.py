@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import dagster as dg
@@ -19,6 +21,7 @@ from trading_platform.defs.sensors import history_request, missing_history
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.server import PaperGateway
+from trading_platform.resources.dagster_storage import BulkEventLogStorage
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.ledger import LedgerResource
@@ -49,6 +52,15 @@ def platform_at(clock: ManualClock, settings: Settings) -> PlatformResource:
     return Stopped()
 
 
+def instance_in_memory() -> dg.DagsterInstance:
+    """A Dagster instance of its own that plans checks as the platform's storage does: once, not once per session."""
+    instance = dg.DagsterInstance.ephemeral()
+    events = instance.event_log_storage
+    plan = BulkEventLogStorage._store_asset_check_evaluation_planned
+    events._store_asset_check_evaluation_planned = MethodType(plan, events)  # type: ignore[attr-defined]
+    return instance
+
+
 @dataclass
 class World:
     """One world. ``run`` executes a job as a Dagster run would, in this process."""
@@ -59,7 +71,8 @@ class World:
     settings: Settings
     ledger_url: str
     mlflow: Any = None
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    instance: dg.DagsterInstance = field(default_factory=instance_in_memory)
+    _made: dict[object, dg.Definitions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.ledger_url)
@@ -80,6 +93,16 @@ class World:
         return next(feed for feed in configured_feeds(self.settings) if feed.name == name)
 
     def definitions(self) -> dg.Definitions:
+        """What Dagster knows of this world now; made anew when the clock, the settings or a file of them changed."""
+        specs = self.settings.strategies
+        files = sorted(specs.glob("*.yaml")) if specs else []
+        state = (self.clock.now(), self.settings.model_dump_json(), *(file.read_text() for file in files))
+        if state not in self._made:
+            self._made.clear()
+            self._made[state] = self._make_definitions()
+        return self._made[state]
+
+    def _make_definitions(self) -> dg.Definitions:
         resources: dict[str, Any] = {
             "platform": platform_at(self.clock, self.settings),
             "ledger": LedgerResource(database_url=self.ledger_url),
@@ -190,7 +213,8 @@ def world_at(
 @contextmanager
 def copy_of(world: World, home: Path, database_url: str, **settings: Any) -> Iterator[World]:
     """A world of one's own at the same moment, with the lake of ``world``."""
-    shutil.copytree(world.settings.lake, home / "worlds" / world.settings.world.name / "lake")
+    lake = home / "worlds" / world.settings.world.name / "lake"
+    shutil.copytree(world.settings.lake, lake, copy_function=os.link)  # files of a lake are replaced, never changed
     with world_at(home, database_url, world.clock.now(), **settings) as own:
         yield own
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from trading_platform.domain.market_data.validation import BarDecision
 from trading_platform.storage.bar_decisions import BarDecisions
 from trading_platform_tests.defs.conftest import MakeWorld
-from trading_platform_tests.world import SESSION, World, checks_of, failure_of, metadata_of
+from trading_platform_tests.world import SESSION, World, checks_of, copy_of, failure_of, metadata_of
 
 RAW = ("market_data", "daily_raw_bars")
 VALID = ("market_data", "daily_validated_bars")
@@ -36,12 +37,26 @@ feeds: {minute: {bar_size: 1 min, symbols: [AAPL]}}
 """
 
 
+@pytest.fixture(scope="module")
+def collected(
+    world: World,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_url_factory: Callable[..., str],
+    migrated_url: str,
+) -> Iterator[World]:
+    """A world whose session has raw bars and nothing else. For reading only."""
+    with copy_of(world, tmp_path_factory.mktemp("collected"), postgres_url_factory(template=migrated_url)) as made:
+        assert made.run("daily_bars", assets=[RAW]).success
+        yield made
+
+
 @pytest.fixture
-def with_raw_bars(own_world: MakeWorld) -> World:
-    """A world whose session has raw bars and nothing else."""
-    world = own_world()
-    assert world.run("daily_bars", assets=[RAW]).success
-    return world
+def with_raw_bars(
+    collected: World, tmp_path: Path, postgres_url_factory: Callable[..., str], migrated_url: str
+) -> Iterator[World]:
+    """A world of one's own whose session has raw bars and nothing else."""
+    with copy_of(collected, tmp_path, postgres_url_factory(template=migrated_url)) as own:
+        yield own
 
 
 def spoil(world: World, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""Calendars from the import cache: each run is a new process, and making one takes a third of a second."""
+"""Calendars from the import cache: each command and each run is a process, and making one takes most of a second."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from trading_platform.defs.calendars import cached_calendar
+from trading_platform.calendar_cache import cached_calendar
 from trading_platform.domain.calendars import ALWAYS_OPEN, build_calendar
 
 
