@@ -4,8 +4,8 @@ The injected resource is ``dagster_mlflow.mlflow_tracking``, built on first use 
 importing it imports MLflow (seconds, in every run's process) and because its configuration names one MLflow run
 for a whole Dagster run. Around it these of its faults are mended:
 
-- It searches for a run and makes one if none is found, so parallel steps make two. Here the run is made first,
-  and its id handed in as ``mlflow_run_id``.
+- It searches for a run and makes one if none is found, so two at once make two. Here one at a time looks for the run
+  and makes it, and its id is handed in as ``mlflow_run_id``.
 - A failed Dagster run ends as FINISHED. Here the run ends as what the asset did.
 - It renames the run it is given to the name of the Dagster job. Here it is named as the session.
 - Two Dagster runs in one process share a run. Here a run that somebody left open is closed first.
@@ -22,7 +22,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,9 @@ _PARAM_LIMIT = 6000
 _TAG_LIMIT = 8000
 
 
+Alone = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
 class MlflowUnavailableError(RuntimeError):
     """MLflow does not answer, or its address is not usable; the message says what to do."""
 
@@ -59,13 +62,21 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its 
 
     @contextlib.contextmanager
     def session_run(
-        self, context: dg.AssetExecutionContext, *, strategy: str, session: str, account: str, world: str
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        strategy: str,
+        session: str,
+        account: str,
+        world: str,
+        alone: Alone,
     ) -> Iterator[SessionRun]:
         """Open the MLflow run of one strategy and session (ISO date) and end it with the asset's true status.
 
         Experiment: ``strategy``; run name: ``session``; tags: strategy, session, account, world, asset, and
         ``dagster_run_id`` of the run that wrote last. Materializing the session again re-opens its run. The
-        status is FINISHED, FAILED after an exception, KILLED after an interruption.
+        status is FINISHED, FAILED after an exception, KILLED after an interruption. ``alone(what)`` is a context that
+        one process at a time is in: MLflow has nothing that keeps two from making a run each.
 
         Raises:
             MlflowUnavailableError: the server or database does not answer.
@@ -79,7 +90,8 @@ class MlflowResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its 
         }
         with self._explained():
             self._prepare(context)
-            found = _find_or_create_run(self._client(), self._artifact_location(strategy), session, identity)
+            with alone(f"MLflow runs of {strategy}"):
+                found = _find_or_create_run(self._client(), self._artifact_location(strategy), session, identity)
         import dagster_mlflow
 
         configured = dagster_mlflow.mlflow_tracking.configured(
@@ -227,20 +239,8 @@ class SessionRun:
 
 
 def _find_or_create_run(client: Any, artifact_location: str | None, session: str, identity: Mapping[str, str]) -> Any:
-    """The MLflow run with these tags; made if there is none. Of two made at once both callers get the older."""
+    """The MLflow run with these tags; made if there is none."""
     experiment_id = _experiment(client, identity["strategy"], artifact_location)
-    found = _search(client, experiment_id, identity)
-    if found is not None:
-        return found
-    made = client.create_run(experiment_id, run_name=session, tags=dict(identity))
-    oldest = _search(client, experiment_id, identity)
-    if oldest is not None and oldest.info.run_id != made.info.run_id:
-        client.delete_run(made.info.run_id)
-        return oldest
-    return made
-
-
-def _search(client: Any, experiment_id: str, identity: Mapping[str, str]) -> Any:
     quoted = {name: value.replace("'", "''") for name, value in identity.items()}
     runs = client.search_runs(
         [experiment_id],
@@ -248,7 +248,7 @@ def _search(client: Any, experiment_id: str, identity: Mapping[str, str]) -> Any
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         max_results=1,
     )
-    return runs[0] if runs else None
+    return runs[0] if runs else client.create_run(experiment_id, run_name=session, tags=dict(identity))
 
 
 def _experiment(client: Any, name: str, artifact_location: str | None) -> str:

@@ -66,6 +66,12 @@ def replayed(home: Home) -> dict[str, Any]:
     return document
 
 
+@pytest.fixture(scope="module")
+def backtested(home: Home) -> tuple[Done, dict[str, Any]]:
+    """What a backtest of the same span says."""
+    return call(home, "backtest", *SPAN)
+
+
 def result(document: dict[str, Any]) -> dict[str, Any]:
     return {key: document[key] for key in RESULT}
 
@@ -79,8 +85,10 @@ def test_the_document_has_its_keys_and_the_orders_are_filled(replayed: dict[str,
     assert replayed["prices"]["IBM"].startswith("real daily bars")
 
 
-def test_a_backtest_from_the_command_line_says_the_same(home: Home, replayed: dict[str, Any]) -> None:
-    done, document = call(home, "backtest", *SPAN)
+def test_a_backtest_from_the_command_line_says_the_same(
+    backtested: tuple[Done, dict[str, Any]], replayed: dict[str, Any]
+) -> None:
+    done, document = backtested
     assert done.status == 0, done.text
     assert result(document) == result(replayed)
     assert "Sharpe ratio" in done.text
@@ -137,11 +145,10 @@ def test_a_configured_live_broker_is_neither_asked_nor_told_anything(
         server.accept()
 
 
-def test_a_parameter_can_be_changed_from_the_command_line(fresh_home: Home) -> None:
-    _, usual = call(fresh_home, "backtest", *SPAN)
-    done, changed = call(fresh_home, "backtest", *SPAN, "--set", "top_n=1")
+def test_a_parameter_can_be_changed_from_the_command_line(home: Home, backtested: tuple[Done, dict[str, Any]]) -> None:
+    done, changed = call(home, "backtest", *SPAN, "--set", "top_n=1")
     assert done.status == 0, done.text
-    assert changed["orders"] != usual["orders"]
+    assert changed["orders"] != backtested[1]["orders"]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +165,8 @@ def test_a_parameter_can_be_changed_from_the_command_line(fresh_home: Home) -> N
         ((*SPAN, "--data", "nowhere"), "does not exist"),
     ],
 )
-def test_what_is_asked_wrongly_is_answered_in_a_sentence(
-    fresh_home: Home, arguments: tuple[str, ...], sentence: str
-) -> None:
-    done = fresh_home.call("backtest", *arguments)
+def test_what_is_asked_wrongly_is_answered_in_a_sentence(home: Home, arguments: tuple[str, ...], sentence: str) -> None:
+    done = home.call("backtest", *arguments)
     assert done.status == 1
     assert sentence in done.text
     assert "Traceback" not in done.text

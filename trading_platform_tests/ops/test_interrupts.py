@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from trading_platform.ops.interrupts import as_keyboard_interrupts, cleaned_up
 
 
+@pytest.fixture
+def heard(number: signal.Signals) -> Iterator[None]:
+    """The signal is heard, also where whoever started the tests told them to ignore it, as nohup does."""
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_ending_signal_interrupts_once_and_the_old_handler_comes_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)

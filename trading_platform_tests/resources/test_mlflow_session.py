@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trading_platform.resources.mlflow_session import (
     SessionRun,
     _find_or_create_run,
 )
+from trading_platform.storage.ledger import Ledger
 from trading_platform.storage.mlflow_database import prepare_tracking_database
 from trading_platform_tests.conftest import PostgresUrlFactory
 
@@ -57,7 +59,7 @@ def place(tracking_uri: str, tmp_path: Path) -> MlflowResource:
 def materialize(place: MlflowResource, work: Callable[[SessionRun], None], **identity: str) -> dict[str, Any]:
     @dg.asset(key=["research", "tsla_session_run"])
     def session_run(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> dg.MaterializeResult[None]:
-        with mlflow.session_run(context, **{**MINE, **identity}) as run:
+        with mlflow.session_run(context, **{**MINE, **identity}, alone=nullcontext) as run:
             work(run)
         return dg.MaterializeResult(metadata={"run": run.run_id, "url": run.url or "", "dagster": context.run_id})
 
@@ -164,12 +166,16 @@ def test_a_run_left_open_in_the_process_is_closed_and_not_shared(
     assert mlflow.active_run() is None
 
 
-def test_many_at_once_make_one_run(client: Any, tmp_path: Path) -> None:
+def test_many_at_once_make_one_run(client: Any, tracking_uri: str, tmp_path: Path) -> None:
     found: list[str] = []
     identity = {**MINE, "asset": "a"}
 
     def find() -> None:
-        found.append(_find_or_create_run(client, str(tmp_path), "2024-03-01", identity).info.run_id)
+        """As a run does that has a connection of its own."""
+        ledger = Ledger(tracking_uri)
+        with ledger.alone("MLflow runs of tsla"):
+            found.append(_find_or_create_run(client, str(tmp_path), "2024-03-01", identity).info.run_id)
+        ledger.close()
 
     threads = [threading.Thread(target=find) for _ in range(4)]
     for thread in threads:

@@ -61,7 +61,12 @@ def build_session_run(spec: StrategySpec) -> dg.AssetsDefinition:
         activity = read_activity(ledger.ledger, account, spec.name, session)
         metrics = {"signals": len(signals), **activity.metrics}
         with mlflow.session_run(
-            context, strategy=spec.name, session=session, account=account, world=platform.settings.world.name
+            context,
+            strategy=spec.name,
+            session=session,
+            account=account,
+            world=platform.settings.world.name,
+            alone=ledger.ledger.alone,
         ) as run:
             current = platform.spec(spec.name)
             run.log_params({"universe": ",".join(current.universe), "bar_size": current.bar_size, **current.parameters})

@@ -25,6 +25,9 @@ _CONNECT_ARGS = {
     "keepalives_count": 4,
     "application_name": "trading-platform-ledger",
 }
+_ALONE = 0xA107E
+"""Class of the advisory locks of :meth:`Database.alone`."""
+_LOCK = sa.text("SELECT pg_advisory_lock(:class, hashtext(:what))")
 
 
 def parse_url(url: str) -> sa.URL:
@@ -81,6 +84,20 @@ class Database:
             connection.invalidate()
             connection.close()
             engine.dispose()
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Of all processes that name the same ``what`` one is in such a block; the others wait for it.
+
+        The lock is the connection's, so PostgreSQL frees it when the holder's process ends.
+
+        Raises:
+            LedgerUnavailableError: no connection.
+        """
+        with self.dedicated() as connection:
+            with self.translated_errors():
+                connection.execute(_LOCK, {"class": _ALONE, "what": what})
+            yield
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:

@@ -168,6 +168,14 @@ class Ledger:
         with self._database.transaction() as connection:
             return history.select_decisions(connection, account, client_order_ids=client_order_ids, stage=stage)
 
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Let one process at a time do ``what``, for the length of a ``with`` block; the others wait.
+
+        Raises:
+            LedgerUnavailableError: PostgreSQL does not answer.
+        """
+        return self._database.alone(what)
+
     def submission_lease(
         self, account: str, *, holder: str, now: Callable[[], datetime], wait_seconds: float
     ) -> AbstractContextManager[SubmissionLease]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -134,7 +135,7 @@ def select_orders(
 ) -> list[LedgerOrder]:
     """Orders that satisfy every given condition, by tick and client order id; locked FOR UPDATE on request."""
     columns = order_intents.c
-    query = sa.select(order_intents, _replaced().label("replaces")).where(columns.account == account)
+    query = _all_orders().where(columns.account == account)
     if strategy is not None:
         query = query.where(columns.strategy == strategy)
     if session is not None:
@@ -147,7 +148,6 @@ def select_orders(
         query = query.where(columns.status.in_([status.value for status in statuses]))
     if client_order_ids is not None:
         query = query.where(columns.client_order_id.in_(list(client_order_ids)))
-    query = query.order_by(columns.tick_utc, columns.client_order_id)
     if is_locked:
         query = query.with_for_update()
     return [_order(row) for row in connection.execute(query).mappings()]
@@ -234,6 +234,13 @@ def event_values(
         "ts_utc": tick.decided_at,
         "dagster_run_id": tick.dagster_run_id,
     }
+
+
+@lru_cache(maxsize=1)
+def _all_orders() -> sa.Select[Any]:
+    """All orders with what they replace, by tick and client order id. Built once: a tick asks for orders often."""
+    query = sa.select(order_intents, _replaced().label("replaces"))
+    return query.order_by(order_intents.c.tick_utc, order_intents.c.client_order_id)
 
 
 def _replaced() -> sa.ScalarSelect[Any]:

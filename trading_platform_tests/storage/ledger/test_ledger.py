@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -400,6 +403,44 @@ def test_one_holder_at_a_time_and_tokens_grow(ledger):
     with lease() as third:
         assert third.previous is not None
         assert not third.previous.is_released
+
+
+def test_one_process_at_a_time_is_alone_and_other_matters_do_not_wait(ledger, ledger_url):
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def enter() -> None:
+        nonlocal inside, most
+        other = Ledger(ledger_url)
+        with other.alone("this"):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.02)
+            with lock:
+                inside -= 1
+        other.close()
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    with ledger.alone("this"), ledger.alone("that"):
+        pass
+
+
+def test_whoever_dies_alone_lets_the_next_one_in(ledger, ledger_url):
+    program = (
+        "import sys, time; from trading_platform.storage.ledger import Ledger\n"
+        "with Ledger(sys.argv[1]).alone('this'):\n    print('in', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program, ledger_url], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "in\n"
+    holder.kill()
+    holder.communicate()
+    with ledger.alone("this"):
+        pass
 
 
 def test_a_lease_whose_connection_was_cut_is_lost(ledger, ledger_url):
