@@ -78,6 +78,15 @@ def by_session(calendar: str, rows_per_session: int = 1) -> dict[str, Any]:
     }
 
 
+def newest_session_of(key: Sequence[str]) -> dg.AssetDep:
+    """What a table without sessions depends on of one by session. It reads what it needs itself.
+
+    By default Dagster lists all sessions there are before each such step, some six thousand per table, to find that
+    they are too many to record the versions of.
+    """
+    return dg.AssetDep(dg.AssetKey(key), partition_mapping=dg.LastPartitionMapping())
+
+
 def contract_check(key: Sequence[str], table: str) -> dg.AssetCheckSpec:
     """The blocking check that shows whether the table keeps its contract."""
     return dg.AssetCheckSpec(

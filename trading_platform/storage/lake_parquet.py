@@ -7,8 +7,10 @@ version wherever the file is, and a file can be checked against it.
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,11 +35,14 @@ class CorruptLakeFileError(LakeError):
 
 def encode_all(parts: Mapping[str, pa.Table]) -> dict[str, tuple[bytes, str]]:
     """Content and version of each session. Sessions without rows share theirs: a quarantine has thousands."""
+    filled = {session: part for session, part in parts.items() if part.num_rows}
+    if len(filled) > 1:
+        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:  # Arrow lets go of the interpreter meanwhile
+            encoded = dict(zip(filled, pool.map(encode, filled.values()), strict=True))
+    else:
+        encoded = {session: encode(part) for session, part in filled.items()}
     nothing = next((encode(part) for part in parts.values() if not part.num_rows), None)
-    return {
-        session: nothing if nothing is not None and not part.num_rows else encode(part)
-        for session, part in parts.items()
-    }
+    return encoded | ({} if nothing is None else {session: nothing for session in parts if session not in filled})
 
 
 def encode(rows: pa.Table) -> tuple[bytes, str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, table_spec
+from trading_platform.defs.common import IBKR_POOL, Outputs, asset, contract_check, emit, newest_session_of, table_spec
 from trading_platform.defs.market_data.assets import CORPORATE_ACTIONS, validated_key
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.resources.ibkr import IBKRResource
@@ -31,7 +31,7 @@ def build_corporate_actions(feeds: Sequence[Feed]) -> list[dg.AssetsDefinition]:
 def _corporate_actions(daily: Sequence[Feed]) -> dg.AssetsDefinition:
     @asset(
         key=CORPORATE_ACTIONS,
-        deps=[dg.AssetKey(validated_key(feed.name)) for feed in daily],
+        deps=[newest_session_of(validated_key(feed.name)) for feed in daily],
         check_specs=[
             contract_check(CORPORATE_ACTIONS, "CorporateActions"),
             dg.AssetCheckSpec(

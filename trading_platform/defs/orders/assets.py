@@ -16,6 +16,7 @@ from trading_platform.defs.common import (
     by_session,
     contract_check,
     emit,
+    newest_session_of,
     sessions_of,
     table_spec,
 )
@@ -207,7 +208,7 @@ def build_executions(strategies: Sequence[StrategySpec]) -> dg.AssetsDefinition:
 
     @asset(
         key=EXECUTIONS,
-        deps=[dg.AssetKey(orders_key(spec.name)) for spec in strategies],
+        deps=[newest_session_of(orders_key(spec.name)) for spec in strategies],
         check_specs=[
             contract_check(EXECUTIONS, "Executions"),
             dg.AssetCheckSpec(
