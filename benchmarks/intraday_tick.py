@@ -74,7 +74,7 @@ def measure(ticks: int) -> list[dict[str, float]]:
     from trading_platform.domain.signals import strategies
     from trading_platform.ops.local import local_platform
     from trading_platform.resources.lake_io_manager import LakeResource
-    from trading_platform.resources.platform import configured_feeds
+    from trading_platform.specs.configured import configured_feeds
 
     strategies.__path__.append(str(HERE / "strategies"))
     watch = Stopwatch()

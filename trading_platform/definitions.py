@@ -32,8 +32,9 @@ from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeIOManager, LakeResource
 from trading_platform.resources.ledger import LedgerResource
 from trading_platform.resources.mlflow_session import MlflowResource
-from trading_platform.resources.platform import PlatformResource, configured_feeds, configured_sources, configured_specs
+from trading_platform.resources.platform import PlatformResource
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
+from trading_platform.specs.configured import configured_feeds, configured_sources, configured_specs
 
 DEFAULT_PORT = 4002
 CHAIN = (build_signals, build_order_intents, build_orders, build_risk_decisions)

@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "import_cache": {"settings"},
     "calendar_cache": {"domain", "import_cache"},
     "schemas": {"domain", "import_cache"},
-    "specs": {"domain"},
+    "specs": {"domain", "settings"},
     "brokers": {"domain"},
     "paper_gateway": {"domain"},
     "storage": {"domain", "schemas"},

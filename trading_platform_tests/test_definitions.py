@@ -15,9 +15,9 @@ from trading_platform.definitions import build_definitions, build_resources
 from trading_platform.defs.common import CONTRACT, by_session
 from trading_platform.defs.partitions import FIRST_ALWAYS_OPEN_SESSION, FIRST_SESSION
 from trading_platform.domain.calendars import ALWAYS_OPEN, get_calendar
-from trading_platform.resources.platform import configured_specs
 from trading_platform.schemas.columns import MODULES
 from trading_platform.settings import Settings
+from trading_platform.specs.configured import configured_specs
 
 SETTINGS = Settings(_env_file=None)
 STAGES = {"market_data", "features", "signals", "orders", "portfolio", "research"}

@@ -25,8 +25,9 @@ from trading_platform.resources.dagster_storage import BulkEventLogStorage
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.resources.ledger import LedgerResource
-from trading_platform.resources.platform import PlatformResource, configured_feeds
+from trading_platform.resources.platform import PlatformResource
 from trading_platform.settings import Settings
+from trading_platform.specs.configured import configured_feeds
 from trading_platform.storage.lake import Lake
 from trading_platform.storage.ledger import Ledger
 

@@ -8,7 +8,8 @@ import dagster as dg
 from trading_platform.defs.jobs import NEVER_RETRIED
 from trading_platform.resources.ibkr import IBKRResource
 from trading_platform.resources.ledger import LedgerResource
-from trading_platform.resources.platform import PlatformResource, tradable_instruments
+from trading_platform.resources.platform import PlatformResource
+from trading_platform.specs.configured import tradable_instruments
 
 
 class StopConfig(dg.Config):

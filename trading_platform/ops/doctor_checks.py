@@ -20,6 +20,7 @@ from trading_platform.ops.databases import ask_database
 from trading_platform.ops.dev_services import why_mlflow_fails
 from trading_platform.ops.local import (
     DATABASE_SETTINGS,
+    configured_lake,
     make_dagster_home,
     make_home,
     prepare_ledger,
@@ -59,7 +60,7 @@ def check_settings() -> str:
 def check_strategies() -> str:
     """The specs of universe and strategies say nothing wrong."""
     from trading_platform.ops.run_command import require_tradable
-    from trading_platform.resources.platform import configured_specs
+    from trading_platform.specs.configured import configured_specs
 
     settings = get_settings()
     require_tradable(settings)
@@ -134,11 +135,9 @@ def check_lake() -> str:
     """A table can be written, read back and removed."""
     import pandas as pd
 
-    from trading_platform.resources.lake_io_manager import LakeResource
-
     settings = get_settings()
     table = (PROBE_TABLE[0], f"{PROBE_TABLE[1]}_{os.getpid()}")
-    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url).get_lake()
+    lake = configured_lake(settings)
     written = lake.write_table(table, pd.DataFrame({"value": [1.0, 2.0]}))
     try:
         if lake.read_table(table)["value"].tolist() != [1.0, 2.0]:
@@ -187,7 +186,7 @@ def check_broker() -> str:
 def check_market_data() -> str:
     """Where the prices of the strategies' symbols come from."""
     from trading_platform.definitions import build_resources
-    from trading_platform.resources.platform import configured_specs, current_universe
+    from trading_platform.specs.configured import configured_specs, current_universe
 
     settings = get_settings()
     instruments = current_universe(settings).instruments

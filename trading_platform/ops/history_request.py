@@ -19,8 +19,8 @@ from trading_platform.domain.signals.loading import load_strategy
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.ops.local import LocalPlatformError, export
-from trading_platform.resources.platform import configured_specs
 from trading_platform.settings import Settings, get_settings
+from trading_platform.specs.configured import configured_specs
 from trading_platform.specs.loader import load_data_quality, load_risk_limits, load_universe
 
 

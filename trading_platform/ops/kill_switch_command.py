@@ -18,8 +18,8 @@ import click
 from trading_platform.ops import local
 from trading_platform.ops.errors import explain
 from trading_platform.ops.interrupts import cleaned_up
-from trading_platform.resources.platform import tradable_instruments
 from trading_platform.settings import Settings, get_settings
+from trading_platform.specs.configured import tradable_instruments
 
 if TYPE_CHECKING:
     from trading_platform.brokers.ibkr.client import IBKRBroker

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from trading_platform.ops.local import configured_lake
 from trading_platform.settings import Settings
-from trading_platform.storage.lake import Lake, LakeVersion, TableKey
+from trading_platform.storage.lake import LakeVersion, TableKey
 from trading_platform.storage.lake_files import LakeError
 
 
@@ -18,7 +19,7 @@ def list_versions(settings: Settings, table: str, session: str | None) -> str:
         LakeCommandError: ``table`` is not written as stage/table.
         LakeError: the lake can't be read.
     """
-    kept = _lake(settings).versions(_key(table), session)
+    kept = configured_lake(settings).versions(_key(table), session)
     if not kept:
         return f"nothing is stored for {_place(table, session)}"
     return "\n".join(_line(one) for one in kept)
@@ -32,21 +33,11 @@ def restore_version(settings: Settings, table: str, session: str | None, version
         LakeMissingError: no such version is kept.
         LakeError: the lake can't be read or written.
     """
-    restored = _lake(settings).restore(_key(table), session, version)
+    restored = configured_lake(settings).restore(_key(table), session, version)
     return (
         f"{_place(table, session)} is version {restored.version} again ({restored.rows} rows); what it replaced is "
         "kept. Materialize what is downstream of it again"
     )
-
-
-def _lake(settings: Settings) -> Lake:
-    from trading_platform.resources.lake_io_manager import LakeResource
-
-    return LakeResource(
-        url=settings.lake,
-        s3_endpoint_url=settings.s3_endpoint_url,
-        keep_versions_days=settings.lake_keep_versions_days,
-    ).get_lake()
 
 
 def _key(table: str) -> TableKey:

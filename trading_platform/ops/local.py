@@ -26,6 +26,7 @@ from trading_platform.settings import ENV_PREFIX, Settings, get_settings
 
 if TYPE_CHECKING:
     from trading_platform.storage.embedded_postgres import DatabaseUrls, EmbeddedPostgres
+    from trading_platform.storage.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN_CALENDAR = "XNYS"
@@ -131,6 +132,13 @@ def environment_restored() -> Iterator[None]:
                 del os.environ[name]
         os.environ.update({name: value for name, value in before.items() if name.startswith(ENV_PREFIX)})
         get_settings.cache_clear()
+
+
+def configured_lake(settings: Settings) -> Lake:
+    """The lake that the settings name."""
+    from trading_platform.storage.lake import open_lake
+
+    return open_lake(settings.lake, settings.s3_endpoint_url, settings.lake_keep_versions_days)
 
 
 def paper_account(settings: Settings) -> str:

@@ -29,8 +29,8 @@ from trading_platform.ops.run_document import RunDocument
 from trading_platform.ops.run_progress import INTERRUPTIONS, Follower, Progress, Report
 from trading_platform.ops.run_results import add_trading_results
 from trading_platform.resources.lake_io_manager import LakeResource
-from trading_platform.resources.platform import configured_feeds, configured_specs
 from trading_platform.settings import Settings
+from trading_platform.specs.configured import configured_feeds, configured_specs
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PROCESS_TAG = ".dagster/trading_platform_process"

@@ -13,9 +13,8 @@ from trading_platform.domain.market_data.reasons import RELEASABLE
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.ops import local
 from trading_platform.ops.kill_switch_command import who
-from trading_platform.resources.lake_io_manager import LakeResource
-from trading_platform.resources.platform import configured_feeds
 from trading_platform.settings import get_settings
+from trading_platform.specs.configured import configured_feeds
 
 if TYPE_CHECKING:
     from trading_platform.domain.market_data.validation.model import Verdict
@@ -121,7 +120,7 @@ def _open(as_of: datetime | None, feed: str | None) -> tuple[Lake, list[str]]:
     if feed is not None and feed not in known:
         msg = f"there is no feed {feed!r}{did_you_mean(feed, known) or '; known: ' + ', '.join(known)}"
         raise QuarantineError(msg)
-    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url).get_lake()
+    lake = local.configured_lake(settings)
     return lake, [feed] if feed is not None else known
 
 

@@ -24,8 +24,8 @@ from trading_platform.ops.local import (
     move_clock,
 )
 from trading_platform.ops.run_screen import Screen, show
-from trading_platform.resources.platform import configured_specs
 from trading_platform.settings import Settings, get_settings
+from trading_platform.specs.configured import configured_specs
 
 LOCK_POLL_SECONDS = 0.3
 

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import dagster as dg
-
 from trading_platform.ops.run_document import AssetOutcome, CheckOutcome, RunDocument
 
 if TYPE_CHECKING:
-    from dagster import AssetMaterialization, DagsterEvent, EventLogEntry
+    from dagster import AssetMaterialization, DagsterEvent, DagsterInstance, EventLogEntry
     from dagster_shared.error import SerializableErrorInfo
 
 POLL_SECONDS = 0.2
@@ -43,7 +41,7 @@ Report = Callable[[Progress], None]
 class Follower:
     """Reads a run's events from the instance as they appear, and keeps what became of each in the document."""
 
-    def __init__(self, instance: dg.DagsterInstance, run_id: str, report: Report, document: RunDocument) -> None:
+    def __init__(self, instance: DagsterInstance, run_id: str, report: Report, document: RunDocument) -> None:
         self._instance = instance
         self._run_id = run_id
         self._report = report

@@ -11,8 +11,8 @@ from trading_platform.defs.signals.assets import signals_key
 from trading_platform.domain.orders.model import OrderStatus
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.domain.signals.ticks import Decision
+from trading_platform.ops.local import configured_lake
 from trading_platform.ops.run_document import RunDocument
-from trading_platform.resources.lake_io_manager import LakeResource
 from trading_platform.settings import Settings
 from trading_platform.storage.ledger import Ledger, LedgerOrder
 
@@ -31,7 +31,7 @@ def add_trading_results(
     if settings.ledger_database_url is None:
         return
     ledger = Ledger(settings.ledger_database_url.get_secret_value())
-    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url).get_lake()
+    lake = configured_lake(settings)
     try:
         for spec, decision in decisions:
             table = lake.read_sessions(signals_key(spec.name), [decision.session.isoformat()], is_missing_ok=True)

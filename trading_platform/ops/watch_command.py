@@ -12,9 +12,8 @@ from trading_platform.domain.market_data.watch_lists import MOST_SYMBOLS, SYMBOL
 from trading_platform.domain.suggestions import did_you_mean
 from trading_platform.ops import local
 from trading_platform.ops.kill_switch_command import who
-from trading_platform.resources.lake_io_manager import LakeResource
-from trading_platform.resources.platform import configured_feeds
 from trading_platform.settings import get_settings
+from trading_platform.specs.configured import configured_feeds
 from trading_platform.specs.loader import load_universe
 from trading_platform.specs.watch_lists import load_watch_lists
 
@@ -110,7 +109,7 @@ def _open(as_of: datetime | None) -> tuple[Lake, dict[str, WatchList]]:
     if as_of is not None:
         local.move_clock(as_of)
     settings = get_settings()
-    lake = LakeResource(url=settings.lake, s3_endpoint_url=settings.s3_endpoint_url).get_lake()
+    lake = local.configured_lake(settings)
     return lake, dict(load_watch_lists(settings.strategies))
 
 

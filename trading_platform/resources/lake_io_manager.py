@@ -8,7 +8,6 @@ until a frame moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -43,16 +42,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its pa
 
     def get_lake(self) -> Lake:
         """Return the lake; the same object for the same configuration within a process."""
-        return _lake(self.url, self.s3_endpoint_url, self.keep_versions_days)
+        from trading_platform.storage.lake import open_lake
 
-
-@lru_cache(maxsize=8)
-def _lake(url: str, s3_endpoint_url: str | None, keep_days: int) -> Lake:
-    from trading_platform.storage.lake import Lake
-
-    is_s3_compatible = s3_endpoint_url and url.startswith("s3://")
-    options = {"client_kwargs": {"endpoint_url": s3_endpoint_url}} if is_s3_compatible else None
-    return Lake(url, options, keep_days=keep_days)
+        return open_lake(self.url, self.s3_endpoint_url, self.keep_versions_days)
 
 
 def written_facts(

@@ -11,22 +11,15 @@ import dagster as dg
 from trading_platform.clock import Clock
 from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
-from trading_platform.domain.market_data.feeds import Feed, feeds_of
+from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.market_data.quality import DataQuality
 from trading_platform.domain.market_data.sources import Sources
 from trading_platform.domain.market_data.watch_lists import WatchList
 from trading_platform.domain.orders.risk.limits import AccountLimits
 from trading_platform.domain.signals.spec import StrategySpec
 from trading_platform.settings import Settings, get_settings
-from trading_platform.specs.loader import (
-    Universe,
-    load_data_quality,
-    load_risk_limits,
-    load_strategy_specs,
-    load_universe,
-    narrow,
-    narrow_ingest,
-)
+from trading_platform.specs.configured import configured_feeds, configured_specs
+from trading_platform.specs.loader import Universe, load_data_quality, load_risk_limits, load_universe
 from trading_platform.specs.sources import load_sources
 from trading_platform.specs.watch_lists import load_watch_lists
 
@@ -99,61 +92,3 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it
     def spec(self, name: str) -> StrategySpec:
         """The strategy ``name``."""
         return next(spec for spec in self.specs if spec.name == name)
-
-
-def current_universe(settings: Settings) -> Universe:
-    """The configured universe, its instruments under the tickers that they have now by the platform's clock.
-
-    Raises:
-        SpecError: the file says something wrong.
-    """
-    return load_universe(settings.strategies).on(settings.clock.now().date())
-
-
-def configured_specs(settings: Settings) -> tuple[StrategySpec, ...]:
-    """The strategy specs that the settings name, narrowed to the settings' symbols.
-
-    Raises:
-        SpecError: a file says something wrong.
-        UnknownSymbolError: narrowed to a symbol that nobody knows, or that no strategy trades.
-    """
-    universe = load_universe(settings.strategies)
-    specs = load_strategy_specs(settings.strategies, universe=universe)
-    return narrow(specs, settings.symbols, universe=universe) if settings.symbols else specs
-
-
-def configured_feeds(settings: Settings) -> tuple[Feed, ...]:
-    """The feeds of the configured strategies, and those that the universe names."""
-    universe = load_universe(settings.strategies)
-    return feeds_of(configured_specs(settings), narrow_ingest(universe, settings.symbols).feeds)
-
-
-def configured_sources(settings: Settings) -> Sources:
-    """Where the feeds take their bars from, checked against all feeds, also those that the settings' symbols leave out.
-
-    Raises:
-        SpecError: a file says something wrong.
-    """
-    sources = load_sources(settings.strategies)
-    if not sources.feeds:
-        return sources  # every run comes by here, and reading all specs once more takes its time
-    universe = load_universe(settings.strategies)
-    specs = load_strategy_specs(settings.strategies, universe=universe)
-    return load_sources(settings.strategies, feeds=feeds_of(specs, universe.feeds))
-
-
-def tradable_instruments(settings: Settings) -> dict[str, Instrument]:
-    """All known instruments without those that must not be traded, not even to reduce.
-
-    These are the ones that ``risk.yaml`` restricts, those in another currency than USD, and those without a ticker.
-
-    Raises:
-        SpecError: a file says something wrong.
-    """
-    universe = current_universe(settings)
-    restricted = load_risk_limits(settings.strategies, universe=universe).account.restricted_symbols
-    return {
-        symbol: one
-        for symbol, one in universe.instruments.items()
-        if symbol not in restricted and not one.why_not_tradable and one.broker_symbol is not None
-    }

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,17 @@ class Lake:
         if found:
             return _to_pandas(table, list(found.values()), columns)
         return pd.DataFrame(columns=list(columns or ()))
+
+
+@lru_cache(maxsize=8)
+def open_lake(url: str, s3_endpoint_url: str | None, keep_days: int) -> Lake:
+    """The lake at ``url``; within a process the same object for the same arguments. See :class:`Lake`.
+
+    ``s3_endpoint_url``: of an S3-compatible store; ``None``: AWS.
+    """
+    is_s3_compatible = s3_endpoint_url and url.startswith("s3://")
+    options = {"client_kwargs": {"endpoint_url": s3_endpoint_url}} if is_s3_compatible else None
+    return Lake(url, options, keep_days=keep_days)
 
 
 def upsert(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from trading_platform.domain.calendars import get_calendar
 from trading_platform.domain.instruments import Instrument
 from trading_platform.domain.orders.risk.due import due_bars
 from trading_platform.domain.signals.ticks import Decision, decision_at
-from trading_platform.resources.platform import configured_specs
+from trading_platform.specs.configured import configured_specs
 from trading_platform_tests.defs.conftest import MakeWorld
 from trading_platform_tests.storage.ledger.builders import make_intent
 from trading_platform_tests.world import (

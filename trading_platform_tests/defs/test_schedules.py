@@ -24,8 +24,8 @@ from trading_platform.defs.schedules import (
 )
 from trading_platform.domain.market_data.feeds import Feed
 from trading_platform.domain.signals.spec import StrategySpec
-from trading_platform.resources.platform import configured_feeds, configured_specs
 from trading_platform.settings import ENV_PREFIX, Settings, get_settings
+from trading_platform.specs.configured import configured_feeds, configured_specs
 
 PLAIN = Settings(_env_file=None)
 SPECS = {spec.name: spec for spec in configured_specs(PLAIN)}

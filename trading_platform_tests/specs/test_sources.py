@@ -9,8 +9,8 @@ import pytest
 
 from trading_platform.domain.market_data.feeds import feeds_of
 from trading_platform.domain.market_data.sources import BROKER, SourceDeclaration
-from trading_platform.resources.platform import configured_sources
 from trading_platform.settings import Settings
+from trading_platform.specs.configured import configured_sources
 from trading_platform.specs.loader import SHIPPED, SpecError, load_strategy_specs, load_universe
 from trading_platform.specs.sources import load_sources
 
