@@ -260,7 +260,7 @@ def main() -> None:
         return
     cases = {"505 symbols, five years": real_bars}
     if arguments.growth:
-        sizes = [(50, 1), (50, 10), (500, 1), (500, 5), (500, 10), (5000, 1), (5000, 2)]
+        sizes = [(50, 1), (50, 10), (500, 1), (500, 5), (500, 10), (5000, 1), (5000, 2), (5000, 10)]
         cases = {
             f"{symbols:,} symbols, {years} years": lambda symbols=symbols, years=years: made_up_bars(symbols, years)
             for symbols, years in sizes

@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
         "ops.order_plots",
         "ops.plots",
     },
-    "definitions": {"calendar_cache", "defs", "resources", "settings"},
+    "definitions": {"calendar_cache", "defs", "resources", "settings", "specs"},
     "ops": {
         "domain",
         "clock",
