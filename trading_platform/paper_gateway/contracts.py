@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import date
+from functools import cached_property
 
 from trading_platform.paper_gateway.market.listings import LISTINGS, Listing
 from trading_platform.paper_gateway.market.market import Market
@@ -37,6 +38,12 @@ class ContractBook:
     def contracts(self) -> tuple[Contract, ...]:
         """All contracts, by symbol."""
         return tuple(self._by_id.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all symbols and where their prices come from: another one wherever a market has other data."""
+        origins = sorted((contract.listing, contract.data_origin) for contract in self._by_id.values())
+        return hashlib.sha256(repr(origins).encode()).hexdigest()[:16]
 
     def by_con_id(self, con_id: int) -> Contract | None:
         """The contract with that id; None when there is none."""

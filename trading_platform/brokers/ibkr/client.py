@@ -117,8 +117,8 @@ class IBKRBroker:
 
     def data_origin(self, instrument: Instrument) -> str:
         """Where its prices come from. A gateway is asked once a day, whichever process wants to know."""
-        account = self._config.account or self._ask(_account)
-        return self._origins.origin_of(account, instrument, lambda: self.instrument_details(instrument).data_origin)
+        whose = self._ask(requests.whose_prices)
+        return self._origins.origin_of(whose, instrument, lambda: self.instrument_details(instrument).data_origin)
 
     def historical_bars(
         self,
@@ -283,10 +283,6 @@ class IBKRBroker:
         # after a fork the socket and the loop belong to the parent
         if self._pid != os.getpid():
             self._pid, self._connection, self._connecting = os.getpid(), None, asyncio.Lock()
-
-
-async def _account(connection: Connection) -> str:
-    return connection.account
 
 
 async def _nothing(_connection: Connection) -> None:

@@ -53,6 +53,8 @@ class Connection:
         self.has_market_data_type = False
         self.market_rules: dict[int, tuple[PriceStep, ...]] = {}
         self.details: dict[Instrument, InstrumentDetails] = {}
+        self.brand: str | None = None
+        self.brand_lock = asyncio.Lock()
         self._ib = ib
         self.summary_lock = asyncio.Lock()
         self._is_degraded = False

@@ -19,7 +19,7 @@ KEPT_SECONDS = 86_400.0
 
 
 class DataOrigins:
-    """The origins that were told of, by account and instrument.
+    """The origins that were told of, by whose prices they are (``requests.whose_prices``) and instrument.
 
     Args:
         state: of this gateway; see ``shared_state``.
@@ -30,9 +30,9 @@ class DataOrigins:
         self._state = state
         self._now = now
 
-    def origin_of(self, account: str, instrument: Instrument, ask: Callable[[], str]) -> str:
+    def origin_of(self, whose: str, instrument: Instrument, ask: Callable[[], str]) -> str:
         """The origin as it was told of within a day, or else what ``ask`` returns, which is remembered."""
-        key = f"{account} {instrument!r}"
+        key = f"{whose} {instrument!r}"
         try:
             known = _recent(self._state.read(), self._now()).get(key)
         except OSError as error:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ib_insync.ticker import Ticker
 
 _LIVE_OR_ELSE_DELAYED = 3
+_USER_INFO_SINCE = 167
+"""The server version that knows the request; the bundled gateway and every TWS since 2022 do."""
 
 
 async def server_time(connection: Connection) -> datetime:
@@ -62,6 +64,17 @@ async def instrument_details(connection: Connection, instrument: Instrument) -> 
     steps = await market_rule(connection, rule_id) if rule_id is not None else ()
     details = connection.details[instrument] = translate.to_details(instrument, found, steps)
     return details
+
+
+async def whose_prices(connection: Connection) -> str:
+    """What tells the account and its market data from others: of a paper market another name if its data is another."""
+    async with connection.brand_lock:
+        if connection.brand is None:
+            if connection.client.serverVersion() < _USER_INFO_SINCE:
+                connection.brand = ""
+            else:
+                connection.brand = str(await connection.ask("user info", connection.client.reqUserInfo))
+    return f"{connection.account} {connection.brand}"
 
 
 async def market_rule(connection: Connection, rule_id: int) -> tuple[PriceStep, ...]:

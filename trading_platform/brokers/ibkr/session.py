@@ -132,6 +132,9 @@ class SessionWrapper(Wrapper):
             watch.changed.set()
         super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
 
+    def userInfo(self, reqId: int, whiteBrandingId: str) -> None:  # noqa: N802, N803 - the library drops the answer
+        self._endReq(reqId, whiteBrandingId)
+
     def commissionReport(self, commissionReport: CommissionReport) -> None:  # noqa: N802, N803
         # a copy: the library overwrites unset values in place
         self.commissions[commissionReport.execId] = CommissionReport(**vars(commissionReport))

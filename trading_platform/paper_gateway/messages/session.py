@@ -38,6 +38,6 @@ def current_time(now: datetime) -> list[Field]:
     return [Outgoing.CURRENT_TIME, 1, int(now.timestamp())]
 
 
-def user_info(request_id: int) -> list[Field]:
-    """The user's white-branding id: none."""
-    return [Outgoing.USER_INFO, request_id, ""]
+def user_info(request_id: int, brand: str) -> list[Field]:
+    """The user's white-branding id."""
+    return [Outgoing.USER_INFO, request_id, brand]

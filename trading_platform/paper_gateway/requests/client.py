@@ -39,8 +39,8 @@ def current_time(session: Session, reader: FieldReader) -> None:
 
 
 def user_info(session: Session, reader: FieldReader) -> None:
-    """Tell the white-branding id: there is none."""
-    session.send(messages.user_info(reader.request_id()))
+    """Tell the white-branding id. IBKR has none for its own customers; here it tells one paper market from another."""
+    session.send(messages.user_info(reader.request_id(), f"paper market {session.hub.contracts.digest}"))
 
 
 def accept(session: Session, reader: FieldReader) -> None:

@@ -6,17 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from trading_platform.brokers.base import BrokerTimeoutError, GatewaySickError, UnknownInstrumentError
 from trading_platform.brokers.ibkr.breaker import BreakerPolicy
 from trading_platform.brokers.ibkr.origins import KEPT_SECONDS, DataOrigins
 from trading_platform.brokers.ibkr.shared_state import SharedState
+from trading_platform.clock import ManualClock
 from trading_platform.domain.instruments import Instrument
+from trading_platform.paper_gateway.config import GatewayConfig
 from trading_platform.paper_gateway.faults import Mute
 from trading_platform.paper_gateway.messages.ids import Outgoing
 from trading_platform.paper_gateway.server import PaperGateway
-from trading_platform_tests.brokers.ibkr.conftest import BrokerFactory
+from trading_platform_tests.brokers.ibkr.conftest import MOMENT, BrokerFactory
 from trading_platform_tests.brokers.ibkr.scripted_gateway import HANG_UP, START_API, ScriptedGateway
 
 AAPL, IBM = Instrument("AAPL"), Instrument("IBM")
@@ -106,3 +109,32 @@ def test_many_threads_lose_nothing_of_what_the_others_were_told(tmp_path: Path) 
     assert teller.asked == 25
     assert [origins.origin_of("DU1", symbol, teller) for symbol in symbols] == ["broker"] * 25
     assert teller.asked == 25
+
+
+def test_a_paper_market_with_other_data_is_asked_anew(make_broker: BrokerFactory, tmp_path: Path) -> None:
+    """The same account at the same address, before and after somebody gave the gateway bars of their own."""
+    own = tmp_path / "own"
+    own.mkdir()
+    stamps = pd.date_range("2013-02-04", "2013-02-15", freq="B", tz="UTC")
+    bars = pd.DataFrame({"ts": stamps, "symbol": "AAPL", "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0})
+    bars.assign(volume=1.0).to_parquet(own / "daily.parquet")
+    told, port = [], 0
+    for directory in (None, own, None):
+        config = GatewayConfig(port=port, pacing_enabled=False, data_dir=directory)
+        gateway = PaperGateway(config, ManualClock(MOMENT).now).start_in_thread()
+        port = gateway.port
+        broker = make_broker(port=port, state_dir=tmp_path)
+        told.append(broker.data_origin(AAPL))
+        assert told[-1] == broker.instrument_details(AAPL).data_origin
+        broker.close()
+        gateway.stop_in_thread()
+    assert told[0] != told[1]
+    assert told[0] == told[2]
+
+
+def test_a_gateway_that_is_too_old_to_be_told_apart_is_asked_by_account(
+    paper_gateway: PaperGateway, make_broker: BrokerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading_platform.brokers.ibkr.requests._USER_INFO_SINCE", 177)
+    broker = make_broker(port=paper_gateway.port, state_dir=tmp_path)
+    assert broker.data_origin(AAPL) == broker.instrument_details(AAPL).data_origin
