@@ -132,7 +132,7 @@ def platform(home: Path, sessions: list[str], *, is_recorded: bool) -> dict[str,
                 tags={RANGE_START: part[0], RANGE_END: part[-1]},
                 run_config=quiet,
             ).success
-            gc.collect()  # a result holds the run's frames; Dagster starts a process for each run, where they end with it
+            gc.collect()  # a result holds the run's frames, which end with its process where Dagster starts one
         return {
             "seconds": time.perf_counter() - clock,
             "cpu_seconds": time.process_time() - cpu,
