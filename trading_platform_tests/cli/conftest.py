@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,18 @@ def home() -> Iterator[Home]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def calendar_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process leaves behind that made a calendar, which takes most of a second."""
+    home = Home(tmp_path_factory.mktemp("derived"))
+    make = "from trading_platform.calendar_cache import cached_calendar; cached_calendar('XNYS')"
+    subprocess.run([sys.executable, "-c", make], check=True, cwd=home.directory, env=home.environment())
+    return home.state / "cache"
+
+
 @pytest.fixture
-def fresh_home(tmp_path: Path) -> Home:
-    """A home where nothing was ever started."""
-    return Home(tmp_path)
+def fresh_home(tmp_path: Path, calendar_cache: Path) -> Home:
+    """A home where nothing was ever started; its calendar was made before."""
+    home = Home(tmp_path)
+    shutil.copytree(calendar_cache, home.state / "cache")
+    return home

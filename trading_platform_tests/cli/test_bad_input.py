@@ -154,9 +154,10 @@ def test_postgresql_that_is_down(home: Home) -> None:
     assert home.processes_in_the_end() == []
 
 
-def test_a_home_that_is_a_file(fresh_home: Home) -> None:
-    fresh_home.state.write_text("in the way")
-    refused(fresh_home.call("run"), f"{fresh_home.state} can't be written", "TRADING_PLATFORM_HOME")
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.state.write_text("in the way")
+    refused(home.call("run"), f"{home.state} can't be written", "TRADING_PLATFORM_HOME")
 
 
 def test_a_home_on_a_full_disk(fresh_home: Home) -> None:

@@ -41,7 +41,7 @@ def test_5_sessions_of_real_minute_bars_are_decided_alike(ledger_url: str, tmp_p
     bars["ts"] -= timedelta(minutes=1)  # stamped with their end
     symbols = ("AAPL", "JPM", "TSLA")
     bars[bars["symbol"].isin(symbols)].to_parquet(tmp_path / "minutes.parquet")
-    tsla = shipped("tsla")[0].model_copy(update={"universe": symbols, "cadence_minutes": 15})
+    tsla = shipped("tsla")[0].model_copy(update={"universe": symbols, "cadence_minutes": 30})
     first, last = date(2019, 2, 11), date(2019, 2, 15)
     record = replayed([tsla], first, last, ledger_url, tmp_path)
     assert len({tick.decision.session for tick in record.ticks}) == 5
