@@ -73,7 +73,7 @@ class World:
     ledger_url: str
     mlflow: Any = None
     instance: dg.DagsterInstance = field(default_factory=instance_in_memory)
-    _made: dict[object, dg.Definitions] = field(default_factory=dict)
+    _made: dict[object, dg.Definitions] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.ledger_url)
@@ -94,10 +94,11 @@ class World:
         return next(feed for feed in configured_feeds(self.settings) if feed.name == name)
 
     def definitions(self) -> dg.Definitions:
-        """What Dagster knows of this world now; made anew when the clock, the settings or a file of them changed."""
+        """What Dagster knows of this world; made anew when its clock, MLflow, settings or a file of them changed."""
         specs = self.settings.strategies
         files = sorted(specs.glob("*.yaml")) if specs else []
-        state = (self.clock.now(), self.settings.model_dump_json(), *(file.read_text() for file in files))
+        asked = (self.clock.now(), id(self.mlflow), self.settings.model_dump_json())
+        state = (*asked, *(file.read_text() for file in files))
         if state not in self._made:
             self._made.clear()
             self._made[state] = self._make_definitions()

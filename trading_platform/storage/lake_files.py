@@ -21,7 +21,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 WRITERS = 8
 """Files written at once: on disk fsync is what takes the time, on S3 the round trip."""
@@ -102,6 +104,14 @@ def open_files(
     return ObjectFiles(url, storage_options or {})
 
 
+def in_threads(work: Callable[[Item], Done], items: Collection[Item], threads: int | None = None) -> list[Done]:
+    """``work`` of each item, in their order, several at once (by default one per core). One alone needs no thread."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads or os.cpu_count() or 2) as pool:
+        return list(pool.map(work, items))
+
+
 class LocalFiles:
     """Files under a local directory.
 
@@ -122,11 +132,7 @@ class LocalFiles:
                 _sweep(directory)
             if self._keep_days:
                 (self._base / VERSIONS).mkdir(exist_ok=True)
-            if len(contents) == 1:
-                replaced = [self._replace(*next(iter(contents.items())))]
-            else:
-                with ThreadPoolExecutor(WRITERS) as pool:
-                    replaced = list(pool.map(self._replace, contents.keys(), contents.values()))
+            replaced = in_threads(lambda item: self._replace(*item), contents.items(), WRITERS)
             if any(replaced):
                 for directory in directories:
                     _sync_directory(directory)
@@ -193,11 +199,7 @@ class LocalFiles:
                 return None
 
         with _disk_errors(self.base):
-            if len(paths) == 1:
-                found = [parse_one(paths[0])]
-            else:
-                with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-                    found = list(pool.map(parse_one, paths))
+            found = in_threads(parse_one, paths)
         return dict(item for item in found if item is not None)
 
     def names(self, directory: str) -> list[str]:

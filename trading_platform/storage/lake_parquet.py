@@ -7,16 +7,14 @@ version wherever the file is, and a file can be checked against it.
 from __future__ import annotations
 
 import hashlib
-import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trading_platform.storage.lake_files import LakeError
+from trading_platform.storage.lake_files import LakeError, in_threads
 
 SYMBOL = "symbol"
 ROW_GROUP = 32_768
@@ -35,14 +33,11 @@ class CorruptLakeFileError(LakeError):
 
 def encode_all(parts: Mapping[str, pa.Table]) -> dict[str, tuple[bytes, str]]:
     """Content and version of each session. Sessions without rows share theirs: a quarantine has thousands."""
-    filled = {session: part for session, part in parts.items() if part.num_rows}
-    if len(filled) > 1:
-        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:  # Arrow lets go of the interpreter meanwhile
-            encoded = dict(zip(filled, pool.map(encode, filled.values()), strict=True))
-    else:
-        encoded = {session: encode(part) for session, part in filled.items()}
-    nothing = next((encode(part) for part in parts.values() if not part.num_rows), None)
-    return encoded | ({} if nothing is None else {session: nothing for session in parts if session not in filled})
+    empty = next((session for session, part in parts.items() if not part.num_rows), "")
+    distinct = [session for session, part in parts.items() if part.num_rows or session == empty]
+    # Arrow lets go of the interpreter meanwhile
+    encoded = dict(zip(distinct, in_threads(encode, [parts[session] for session in distinct]), strict=True))
+    return {session: encoded[session if part.num_rows else empty] for session, part in parts.items()}
 
 
 def encode(rows: pa.Table) -> tuple[bytes, str]:

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -167,21 +168,18 @@ def test_a_run_left_open_in_the_process_is_closed_and_not_shared(
 
 
 def test_many_at_once_make_one_run(client: Any, tracking_uri: str, tmp_path: Path) -> None:
-    found: list[str] = []
     identity = {**MINE, "asset": "a"}
 
-    def find() -> None:
+    def find(_: int) -> str:
         """As a run does that has a connection of its own."""
         ledger = Ledger(tracking_uri)
         with ledger.alone("MLflow runs of tsla"):
-            found.append(_find_or_create_run(client, str(tmp_path), "2024-03-01", identity).info.run_id)
+            run_id: str = _find_or_create_run(client, str(tmp_path), "2024-03-01", identity).info.run_id
         ledger.close()
+        return run_id
 
-    threads = [threading.Thread(target=find) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(find, range(4)))
     assert len(found) == 4
     (run,) = runs_of(client)
     assert set(found) == {run.info.run_id}

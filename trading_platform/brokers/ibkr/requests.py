@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LIVE_OR_ELSE_DELAYED = 3
 _USER_INFO_SINCE = 167
-"""The server version that knows the request; the bundled gateway and every TWS since 2022 do."""
+"""The first server version that knows the request. Older ones are told apart by their account alone."""
 
 
 async def server_time(connection: Connection) -> datetime:

@@ -408,7 +408,7 @@ def test_one_holder_at_a_time_and_tokens_grow(ledger):
 def test_one_process_at_a_time_is_alone_and_other_matters_do_not_wait(ledger, ledger_url):
     inside, most, lock = 0, 0, threading.Lock()
 
-    def enter() -> None:
+    def enter(_: int) -> None:
         nonlocal inside, most
         other = Ledger(ledger_url)
         with other.alone("this"):
@@ -420,11 +420,8 @@ def test_one_process_at_a_time_is_alone_and_other_matters_do_not_wait(ledger, le
                 inside -= 1
         other.close()
 
-    threads = [threading.Thread(target=enter) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enter, range(4)))
     assert most == 1
     with ledger.alone("this"), ledger.alone("that"):
         pass
